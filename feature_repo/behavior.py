@@ -1,0 +1,165 @@
+"""The declared behaviour features and other model inputs, as data. Nothing else defines a feature.
+
+Spark (`spark_jobs`), Redis (`online_api`), Feast (`feature_repo/definitions`) and the oracle in
+`tests/oracle` all read these declarations; adding an aggregate is a line here.
+"""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from feature_repo.events import EVENT_TYPES
+from feature_repo.windows import Aggregate, Window, hops_of
+
+PROJECT = "intent"
+SERVICE = "intent_v1"
+
+WINDOWS = (
+    Window("10m", 600, 60),
+    Window("1h", 3_600, 60),
+    Window("24h", 86_400, 900),
+    Window("7d", 7 * 86_400, 86_400),
+    Window("30d", 30 * 86_400, 86_400),
+)
+HOPS_S = hops_of(WINDOWS)
+
+# By shopper and by item alike: how often each kind of event happened, and the money of purchases.
+AGGREGATES = (
+    *(Aggregate(f"{event_type}_count", "count", (event_type,)) for event_type in EVENT_TYPES),
+    Aggregate("purchase_amount", "sum", ("purchase",), "amount", "minor units"),
+)
+
+
+class SessionAggregate(msgspec.Struct, frozen=True):
+    """A number kept per (shopper, client session) over the whole session: no window.
+
+    `min_time` and `max_time` are over event times in microseconds; empty `event_types` means all.
+    """
+
+    name: str
+    op: Literal["count", "sum", "min_time", "max_time"]
+    event_types: tuple[str, ...] = ()
+
+    def matches(self, event_type: str) -> bool:
+        return not self.event_types or event_type in self.event_types
+
+
+SESSION_AGGREGATES = (
+    SessionAggregate("session_event_count", "count"),
+    *(
+        SessionAggregate(f"session_{event_type}_count", "count", (event_type,))
+        for event_type in ("view", "search", "click", "add_to_cart", "remove_from_cart")
+    ),
+    SessionAggregate("session_purchase_count", "count", ("purchase",)),
+    SessionAggregate("session_message_count", "count", ("message",)),
+    SessionAggregate("session_cart_amount", "sum", ("add_to_cart",)),
+    SessionAggregate("session_first_event_us", "min_time"),
+    SessionAggregate("session_last_event_us", "max_time"),
+)
+
+SESSION_GAP_S = 1_800
+EMBEDDING_DIM = 384
+RECENT_QUERIES = 10
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One declared input: where it lives, its type and unit, and what stands in when it is missing."""
+
+    view: str
+    name: str
+    dtype: Literal["int64", "float64", "vector", "string"]
+    unit: str
+    default: int | float | None
+    source: Literal["windowed", "session", "batch"]
+    description: str
+
+    @property
+    def reference(self) -> str:
+        return f"{self.view}:{self.name}"
+
+
+def _windowed(view: str, entity: str) -> tuple[Feature, ...]:
+    return tuple(
+        Feature(
+            view,
+            aggregate.feature(window),
+            "int64",
+            aggregate.unit,
+            0,
+            "windowed",
+            f"{aggregate.op} of {'/'.join(aggregate.event_types)} events of the {entity} over {window.name}",
+        )
+        for aggregate in AGGREGATES
+        for window in WINDOWS
+    )
+
+
+USER_ACTIVITY = _windowed("user_activity", "shopper")
+ITEM_ACTIVITY = _windowed("item_activity", "item")
+SESSION_ACTIVITY = (
+    *(
+        Feature(
+            "session_activity",
+            a.name,
+            "int64",
+            "minor units" if a.op == "sum" else "events",
+            0,
+            "session",
+            f"{a.op} of {'/'.join(a.event_types) or 'all'} events of the session so far",
+        )
+        for a in SESSION_AGGREGATES
+        if a.op in ("count", "sum")
+    ),
+    Feature(
+        "session_activity",
+        "session_duration_s",
+        "float64",
+        "seconds",
+        0.0,
+        "session",
+        "from the session's first event to its newest",
+    ),
+)
+USER_INTENT_EMBEDDING = (
+    Feature(
+        "user_intent_embedding",
+        "embedding",
+        "vector",
+        "unit vector",
+        None,
+        "batch",
+        f"mean direction of the shopper's last {RECENT_QUERIES} queries and messages, by the encoder",
+    ),
+)
+
+# The whole input of the served model, in the order the service answers and a release pins.
+SERVICE_FEATURES = (*USER_ACTIVITY, *SESSION_ACTIVITY, *USER_INTENT_EMBEDDING)
+FEATURES = (*SERVICE_FEATURES, *ITEM_ACTIVITY)
+
+# How long a stored value may be used as if it were current; None: it is computed at request time.
+VIEW_TTL_S: dict[str, int | None] = {
+    "user_activity": None,
+    "item_activity": None,
+    "session_activity": 86_400,
+    "user_intent_embedding": 30 * 86_400,
+    "query_embedding": None,
+    "item_embedding": None,
+}
+
+
+def session_values(state: dict[str, int]) -> list[int | float]:
+    """The values of SESSION_ACTIVITY from a session's merged aggregates (absent ones: none seen)."""
+    counts = [state.get(a.name, 0) for a in SESSION_AGGREGATES if a.op in ("count", "sum")]
+    first, last = state.get("session_first_event_us"), state.get("session_last_event_us")
+    duration_s = 0.0 if first is None or last is None else (last - first) / 1_000_000
+    return [*counts, duration_s]
+
+
+def definitions_hash() -> str:
+    """Twelve hex digits that change when any declared feature changes: releases and live keys carry it."""
+    declared = (WINDOWS, AGGREGATES, SESSION_AGGREGATES, FEATURES, EMBEDDING_DIM, RECENT_QUERIES)
+    return hashlib.sha256(msgspec.json.encode(declared)).hexdigest()[:12]
+
+
+DEFINITIONS_HASH = definitions_hash()
