@@ -158,7 +158,10 @@ def session_values(state: dict[str, int]) -> list[int | float]:
 
 def definitions_hash() -> str:
     """Twelve hex digits that change when any declared feature changes: releases and live keys carry it."""
-    declared = (WINDOWS, AGGREGATES, SESSION_AGGREGATES, FEATURES, EMBEDDING_DIM, RECENT_QUERIES)
+    declared = (
+        (WINDOWS, AGGREGATES, SESSION_AGGREGATES, FEATURES, VIEW_TTL_S),
+        (SESSION_GAP_S, EMBEDDING_DIM, RECENT_QUERIES),
+    )
     return hashlib.sha256(msgspec.json.encode(declared)).hexdigest()[:12]
 
 

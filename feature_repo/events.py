@@ -34,9 +34,13 @@ MAX_TEXT_CHARS = 4_000
 MAX_PRICE_MINOR = 10**10
 MAX_QUANTITY = 10_000
 EARLIEST_EVENT = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * US
+LATEST_EVENT = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * US
 
-# Identifiers become parts of keys and file paths, so control characters are refused in them.
-Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+# Identifiers become parts of keys, so control characters are refused in them. The look-ahead is there
+# because `$` also matches before a newline in Python, which it does not where the OpenAPI schema is read.
+Id = Annotated[
+    str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")
+]
 Label = Annotated[str, Meta(max_length=MAX_ID_CHARS)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARS)]
 
@@ -53,7 +57,7 @@ class Event(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defau
     category: Label | None = None
     brand: Label | None = None
     price: Annotated[int, Meta(ge=0, le=MAX_PRICE_MINOR)] | None = None
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] | None = None
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", max_length=3)] | None = None
     quantity: Annotated[int, Meta(ge=1, le=MAX_QUANTITY)] | None = None
     query: Text | None = None
     text: Text | None = None
@@ -137,8 +141,8 @@ def admit(event: Event, received_at: int, policy: DoorPolicy) -> LedgerEvent | R
     `ahead_limit_s` ahead: such a clock is broken, and its events would all fall on one instant.
     """
     claimed = to_us(event.event_time)
-    if claimed < EARLIEST_EVENT:
-        return Refusal("too_early", "event_time is before 2000-01-01: check its unit", "event_time")
+    if not EARLIEST_EVENT <= claimed < LATEST_EVENT or received_at >= LATEST_EVENT:
+        return Refusal("out_of_range", "event_time is not from 2000 to 2199: check its unit", "event_time")
     if claimed - received_at > policy.ahead_limit_s * US:
         return Refusal(
             "too_far_ahead",
@@ -178,9 +182,7 @@ def admit(event: Event, received_at: int, policy: DoorPolicy) -> LedgerEvent | R
     )
 
 
-def arrival_on_event_clock(
-    clock: int | None, claimed: int, max_jump_s: int
-) -> int | Refusal:
+def arrival_on_event_clock(clock: int | None, claimed: int, max_jump_s: int) -> int | Refusal:
     """The arrival of an event when time is the newest event accepted: `clock`, or what moves it.
 
     `clock` is None before the first event. A claim more than `max_jump_s` ahead is refused, so that one

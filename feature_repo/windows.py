@@ -88,7 +88,11 @@ def tile_start(event_time: int, hop_s: int) -> int:
 
 
 def tiles_of_event(
-    event_time: int, event_type: str, amount: int, aggregates: tuple[Aggregate, ...], hops: tuple[int, ...]
+    event_time: int,
+    event_type: str,
+    amount: int,
+    aggregates: tuple[Aggregate, ...],
+    hops: tuple[int, ...],
 ) -> Iterator[Tile]:
     """The tiles that one event adds to; an aggregate it adds nothing to has no tile."""
     for position, aggregate in enumerate(aggregates):

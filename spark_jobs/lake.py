@@ -1,7 +1,7 @@
 """The lake: where each table lives, and how files become visible all at once or not at all.
 
     ledger/day=YYYY-MM-DD/<commit>.parquet     accepted events, by the day of their event time
-    ledger/commits/<epoch>.json                which ledger files count; a file not named here does not exist
+    ledger/commits/<epoch>-<kind>.json         which ledger files count; one not named here does not exist
     quarantine/<commit>.jsonl                  rows the door refused, with line, code and reason
     <table>/day=YYYY-MM-DD/*.parquet           what Spark jobs derive, one folder a day
     candidate/<table>/...                      written, not yet past its gate
@@ -10,10 +10,13 @@ A ledger commit is one JSON file put in place by a rename, so landing may be kil
 again. A derived day is put in place by renaming its folder.
 """
 
+import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
@@ -26,6 +29,10 @@ from feature_repo.events import LedgerEvent
 from feature_repo.windows import DAY_US
 
 CANDIDATE = "candidate"
+
+# Parts of a table that are not a day: what stands after the newest day, and a snapshot.
+TAIL, CURRENT = "tail", "current"
+SEEN_EPOCH = "_seen_epoch"
 
 _STRING, _INT = pa.string(), pa.int64()
 LEDGER_SCHEMA = pa.schema(
@@ -122,34 +129,49 @@ class Lake:
         path = folder / f"{name}.parquet"
         partial = folder / f".{name}.{uuid.uuid4().hex}"
         pq.write_table(table, partial, compression="zstd")
+        sync(partial)
         os.replace(partial, path)
+        sync(folder)
         return LedgerFile(day, str(path.relative_to(self.root)), table.num_rows)
 
     def commit(self, commit: Commit) -> None:
         folder = self.root / "ledger" / "commits"
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / f"{commit.epoch:012d}.json", msgspec.json.encode(commit))
+        write_atomically(folder / f"{commit.epoch:012d}-{commit.kind}.json", msgspec.json.encode(commit))
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """One process at a time, on one machine; freed when the process ends, however it ends."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def commits(self) -> list[Commit]:
         """In order of epoch."""
         folder = self.root / "ledger" / "commits"
         return [
-            msgspec.json.decode(path.read_bytes(), type=Commit) for path in sorted(folder.glob("*.json"))
+            msgspec.json.decode(path.read_bytes(), type=Commit)
+            for path in sorted(folder.glob("*.json"))
         ]
 
     def landed_epoch(self) -> int:
         """The newest epoch of the live log in the lake; epochs of the log land in order. 0: none."""
         return max((c.epoch for c in self.commits() if c.kind == "stream"), default=0)
 
-    def ledger_files(self, days: Iterable[str] | None = None) -> list[Path]:
-        """Every ledger file that counts, of these days or of all."""
+    def ledger_files(self, days: Iterable[str] | None = None, upto_epoch: int | None = None) -> list[Path]:
+        """Every ledger file that counts, of these days or of all, as of an epoch or of now."""
         wanted = None if days is None else set(days)
         return [
             self.root / f.path
             for commit in self.commits()
             for f in commit.files
-            if wanted is None or f.day in wanted
+            if (wanted is None or f.day in wanted)
+            and (upto_epoch is None or commit.epoch <= upto_epoch)
         ]
+
+    def newest_event_time(self) -> int | None:
+        return max((c.last_event_time for c in self.commits() if c.rows), default=None)
 
     def ledger_days(self) -> dict[str, int]:
         """Days that have events, with the newest epoch that touched each, in order of day."""
@@ -178,9 +200,22 @@ class Lake:
         """The published day folders of a table from `first` to `last`, both included."""
         return [self.partition(name, part) for part in self.parts(name) if first <= part <= last]
 
-    def publish(self, name: str, part: str) -> None:
-        """Put a candidate in place of what was served before it. A missing candidate is an error."""
-        replace_folder(self.candidate(name, part), self.partition(name, part))
+    def publish(self, name: str, part: str, seen_epoch: int | None = None) -> None:
+        """Put a candidate in place of what was served before it. A missing candidate is an error.
+
+        `seen_epoch`, the newest ledger epoch whose events the part holds, moves into place with it.
+        """
+        candidate = self.candidate(name, part)
+        if not candidate.is_dir():
+            raise FileNotFoundError(f"nothing to publish at {candidate}: its job has not run")
+        if seen_epoch is not None:
+            write_atomically(candidate / SEEN_EPOCH, str(seen_epoch).encode())
+        replace_folder(candidate, self.partition(name, part))
+
+    def seen_epoch(self, name: str, part: str) -> int:
+        """The newest ledger epoch that the published part holds; 0: none, or not recorded."""
+        path = self.partition(name, part) / SEEN_EPOCH
+        return int(path.read_bytes()) if path.exists() else 0
 
     # -- small state ------------------------------------------------------------------------------
 
@@ -194,23 +229,70 @@ class Lake:
         write_atomically(path, msgspec.json.encode(value))
 
 
+class LedgerWriter:
+    """Collects a commit's events into files by day, holding at most `buffer_rows` of them in memory."""
+
+    def __init__(self, lake: Lake, name: str, buffer_rows: int = 200_000) -> None:
+        self.lake, self.name, self.buffer_rows = lake, name, buffer_rows
+        self.rows = 0
+        self.first_event_time: int | None = None
+        self.last_event_time: int | None = None
+        self._files: list[LedgerFile] = []
+        self._buffers: dict[str, list[tuple[LedgerEvent, Position]]] = defaultdict(list)
+        self._buffered = 0
+
+    def add(self, event: LedgerEvent, position: Position) -> None:
+        time = event.event_time
+        self._buffers[day_of(time)].append((event, position))
+        self.first_event_time = time if self.rows == 0 else min(self.first_event_time, time)
+        self.last_event_time = time if self.rows == 0 else max(self.last_event_time, time)
+        self.rows += 1
+        self._buffered += 1
+        if self._buffered >= self.buffer_rows:
+            self._flush()
+
+    def commit(self, epoch: int, kind: Literal["stream", "import"], source: str = "") -> Commit:
+        """Make everything added visible at once. A commit of nothing is not written."""
+        self._flush()
+        commit = Commit(
+            epoch, kind, tuple(self._files), self.rows, self.first_event_time, self.last_event_time, source
+        )
+        if self.rows:
+            self.lake.commit(commit)
+        return commit
+
+    def _flush(self) -> None:
+        for day, rows in self._buffers.items():
+            name = f"{self.name}-{len(self._files):05d}"
+            self._files.append(self.lake.write_ledger_file(day, name, ledger_table(rows)))
+        self._buffers.clear()
+        self._buffered = 0
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Readers see the old content or the new, and a power cut leaves one of the two."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    partial.write_bytes(content)
+    sync(partial)
     os.replace(partial, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's names, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def replace_folder(source: Path, target: Path) -> None:
     """Move `source` to `target`; what stood there goes only once the new one is in place."""
-    if not source.is_dir():
-        raise FileNotFoundError(f"nothing to publish at {source}: its job has not run")
     target.parent.mkdir(parents=True, exist_ok=True)
     old = target.with_name(f".old-{target.name}-{uuid.uuid4().hex}")
     if target.exists():
         os.rename(target, old)
     os.rename(source, target)
-    shutil.rmtree(old, ignore_errors=True)
+    for replaced in target.parent.glob(f".old-{target.name}-*"):
+        shutil.rmtree(replaced, ignore_errors=True)
