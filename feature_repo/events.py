@@ -38,9 +38,7 @@ LATEST_EVENT = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * US
 
 # Identifiers become parts of keys, so control characters are refused in them. The look-ahead is there
 # because `$` also matches before a newline in Python, which it does not where the OpenAPI schema is read.
-Id = Annotated[
-    str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")
-]
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 Label = Annotated[str, Meta(max_length=MAX_ID_CHARS)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARS)]
 

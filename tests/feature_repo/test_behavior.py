@@ -108,7 +108,7 @@ def test_the_hash_is_the_same_wherever_it_is_computed() -> None:
         ('"session_event_count", "count")', '"session_event_count", "count", ("view",))'),
         ("EMBEDDING_DIM = 384", "EMBEDDING_DIM = 256"),
         ("RECENT_QUERIES = 10", "RECENT_QUERIES = 5"),
-        ("            0,\n            \"windowed\"", "            1,\n            \"windowed\""),
+        ('            0,\n            "windowed"', '            1,\n            "windowed"'),
     ],
 )
 def test_the_hash_changes_with_every_declaration(old: str, new: str) -> None:

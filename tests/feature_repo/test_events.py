@@ -41,9 +41,7 @@ def decode(**changes: object) -> Event:
     return msgspec.json.decode(msgspec.json.encode(BASE | changes), type=Event)
 
 
-def enter(
-    offset_us: int = 0, policy: DoorPolicy | None = None, **changes: object
-) -> LedgerEvent | Refusal:
+def enter(offset_us: int = 0, policy: DoorPolicy | None = None, **changes: object) -> LedgerEvent | Refusal:
     """What the door says of an event that claims NOW + offset and arrives at NOW."""
     event = decode(**changes)
     event.event_time = from_us(NOW + offset_us)

@@ -34,9 +34,7 @@ edges = st.builds(
 times = st.one_of(instants, edges)
 windows = st.one_of(
     st.sampled_from(WINDOWS),
-    st.builds(
-        lambda hop, hops: Window("w", hop * hops, hop), st.integers(1, 5_000), st.integers(1, 50)
-    ),
+    st.builds(lambda hop, hops: Window("w", hop * hops, hop), st.integers(1, 5_000), st.integers(1, 50)),
 )
 
 
@@ -86,9 +84,7 @@ def test_an_event_and_the_start_of_its_tile_expire_together(
     assert (start >= window.tail(as_of)) == (event_time >= window.tail(as_of))
 
 
-events = st.lists(
-    st.tuples(times, st.sampled_from(EVENT_TYPES), st.integers(0, 10**14)), max_size=25
-)
+events = st.lists(st.tuples(times, st.sampled_from(EVENT_TYPES), st.integers(0, 10**14)), max_size=25)
 
 
 def brute_force(happened: list[tuple[int, str, int]], as_of: int) -> list[int]:
@@ -157,16 +153,12 @@ def test_tiles_add_up_in_any_order_and_grouping(
         merged[tile[:3]] = merged.get(tile[:3], 0) + tile.value
     grouped = [Tile(*key, value) for key, value in merged.items()]
     count = len(AGGREGATES)
-    assert window_values(grouped, as_of, WINDOWS, count) == window_values(
-        singles, as_of, WINDOWS, count
-    )
+    assert window_values(grouped, as_of, WINDOWS, count) == window_values(singles, as_of, WINDOWS, count)
 
 
 @unhurried
 @given(times, times, st.sampled_from(HOPS_S))
-def test_what_is_older_than_needed_is_never_asked_for_again(
-    as_of: int, event_time: int, hop_s: int
-) -> None:
+def test_what_is_older_than_needed_is_never_asked_for_again(as_of: int, event_time: int, hop_s: int) -> None:
     since = needed_since(WINDOWS, hop_s, as_of)
     mine = [window for window in WINDOWS if window.hop_s == hop_s]
     start = tile_start(event_time, hop_s)

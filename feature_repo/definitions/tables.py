@@ -1,0 +1,154 @@
+"""The feature tables, as data: keys, columns, units and age limits of every Feast view.
+
+Nothing of Feast is imported here, so that whoever only needs a name or a type can have it.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from feature_repo.behavior import (
+    EMBEDDING_DIM,
+    ITEM_ACTIVITY,
+    SESSION_ACTIVITY,
+    USER_ACTIVITY,
+    USER_INTENT_EMBEDDING,
+    VIEW_TTL_S,
+    Feature,
+)
+
+TIMESTAMP = "event_timestamp"
+CREATED = "created_timestamp"
+OWNER = "shopper-intent"
+
+ENTITIES = {
+    "user_id": "a shopper, by the shop's own identifier",
+    "item_id": "an item of the catalogue",
+    "session_id": "a visit as the client names it; unique only together with its shopper",
+    "query": "a search or message, normalised",
+}
+
+
+class Column(msgspec.Struct, frozen=True):
+    name: str
+    dtype: Literal["int64", "float64", "vector", "string"]
+    unit: str
+    description: str
+
+
+class View(msgspec.Struct, frozen=True):
+    """One feature view over the lake table of the same name.
+
+    `ttl_s` None: no age limit. `lookback_s` None: materialization reads the whole table, else the
+    rows of that many seconds before its instant, among which is all that is worth serving.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    description: str
+    lookback_s: int | None = None
+
+    @property
+    def ttl_s(self) -> int | None:
+        return VIEW_TTL_S.get(self.name)
+
+
+def _declared(features: tuple[Feature, ...]) -> tuple[Column, ...]:
+    return tuple(Column(f.name, f.dtype, f.unit, f.description) for f in features)
+
+
+_ENCODER_REVISION = Column(
+    "encoder_revision", "string", "revision", "the encoder that made the vector; never mix two"
+)
+_COVERED_EPOCH = Column(
+    "covered_epoch", "int64", "epoch", "the newest epoch of the live log that the row covers"
+)
+_DEFINITIONS_HASH = Column(
+    "definitions_hash", "string", "hash", "the feature definitions the row was computed by"
+)
+_TILES = Column("tiles", "string", "JSON", "[[hop_s, start_us, aggregate, value], ...] still needed")
+_NEWEST_EVENT = Column("newest_event_us", "int64", "microseconds", "event time of the newest event")
+
+
+def _vector(description: str) -> Column:
+    return Column("embedding", "vector", f"unit vector of {EMBEDDING_DIM}", description)
+
+
+# After the longest window and its hop a row of zeros is the newest there is: it need not be served.
+_WINDOWED_LOOKBACK_S = 32 * 86_400
+
+VIEWS = (
+    View(
+        "user_activity",
+        ("user_id",),
+        _declared(USER_ACTIVITY),
+        "What a shopper did, by event type and window: a row at every instant a number changes. "
+        "Online, a snapshot as of its materialization.",
+        _WINDOWED_LOOKBACK_S,
+    ),
+    View(
+        "item_activity",
+        ("item_id",),
+        _declared(ITEM_ACTIVITY),
+        "What was done with an item, by event type and window: a row at every instant a number "
+        "changes. Online, a snapshot as of its materialization.",
+        _WINDOWED_LOOKBACK_S,
+    ),
+    View(
+        "session_activity",
+        ("user_id", "session_id"),
+        _declared(SESSION_ACTIVITY),
+        "What a shopper did in a visit up to and including each of its events.",
+        2 * 86_400,
+    ),
+    View(
+        "user_intent_embedding",
+        ("user_id",),
+        (*_declared(USER_INTENT_EMBEDDING), _ENCODER_REVISION),
+        "Where a shopper's recent words point.",
+        31 * 86_400,
+    ),
+    View(
+        "query_embedding",
+        ("query",),
+        (_vector("the query, by the encoder"), _ENCODER_REVISION),
+        "Queries and messages as vectors.",
+    ),
+    View(
+        "item_embedding",
+        ("item_id",),
+        (_vector("the item's category and brand, by the encoder"), _ENCODER_REVISION),
+        "Items as vectors.",
+    ),
+    View(
+        "user_tiles",
+        ("user_id",),
+        (
+            _TILES,
+            _NEWEST_EVENT,
+            Column("last_session_id", "string", "id", "session of the newest event that names one"),
+            Column("last_session_us", "int64", "microseconds", "event time of that event"),
+            _COVERED_EPOCH,
+            _DEFINITIONS_HASH,
+        ),
+        "Serving state: a shopper's partial aggregates, from which the API sums windows.",
+    ),
+    View(
+        "item_tiles",
+        ("item_id",),
+        (_TILES, _NEWEST_EVENT, _COVERED_EPOCH, _DEFINITIONS_HASH),
+        "Serving state: an item's partial aggregates, from which the API sums windows.",
+    ),
+    View(
+        "session_state",
+        ("user_id", "session_id"),
+        (
+            Column("state", "string", "JSON", "name to value of the session's aggregates"),
+            _COVERED_EPOCH,
+            _DEFINITIONS_HASH,
+        ),
+        "Serving state: the aggregates of a visit, which the API adds live events to.",
+    ),
+)
+VIEW_BY_NAME = {view.name: view for view in VIEWS}
