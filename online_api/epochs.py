@@ -1,0 +1,192 @@
+"""The ledger as landing and imports see it: epochs closed, read, trimmed; ids claimed; the clock.
+
+Landing, which may be killed anywhere and run again: `close_epoch`, `entries` of every shard after what the
+lake has, commit to the lake under the closed epoch, `trim`. After a materialization: `prune` with the
+coverage of the one before it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from feature_repo.events import LedgerEvent
+from online_api import keys
+from online_api.connection import BlockingRedis, Steps
+from online_api.ledger import decode_entry, id_expiry_ms, open_ledger, recover_pending
+from online_api.score_log import ScoreRecord, decode_record
+from online_api.scripts import CLAIM, OPEN_EPOCH, PRUNE, RAISE, TAKE_EPOCHS
+from online_api.settings import Settings
+
+_encode = msgspec.msgpack.encode
+
+
+class Entry(NamedTuple):
+    """An event and where it stands in the ledger."""
+
+    event: LedgerEvent
+    shard: int
+    seq: int
+    epoch: int
+
+
+class BlockingLedger:
+    """Raises LedgerError when the ledger was written with another number of shards."""
+
+    def __init__(self, redis: BlockingRedis, settings: Settings) -> None:
+        self.settings = settings
+        self._redis = redis
+        redis.do(open_ledger(settings))
+
+    def recover_pending(self) -> int:
+        """Finish what requests cut short left pending; answers how many batches."""
+        return self._redis.do(recover_pending(self.settings))
+
+    # -- epochs -----------------------------------------------------------------------------------
+
+    def start_after(self, landed_epoch: int) -> None:
+        """See to it that new events are of later epochs than the lake's newest, which they are unless
+        Redis has lost its data. To be called before events are taken: those of an epoch that the lake
+        has are taken for landed."""
+        (epoch,) = self._redis.run([("GET", keys.EPOCH)])
+        if int(epoch or 1) <= landed_epoch:
+            self.close_epoch(landed_epoch)
+
+    def close_epoch(self, landed_epoch: int = 0) -> int:
+        """Close what is open; answers the highest closed epoch, which names the commit.
+
+        `landed_epoch` is the lake's newest: if Redis lost its data, its epochs go on above it. On return
+        every event of the closed epochs is counted for its item and no other will join them.
+        """
+        closed = self._redis.do(_close_epoch(self.settings, landed_epoch))
+        self.recover_pending()
+        return closed
+
+    def import_epoch(self, landed_epoch: int = 0) -> int:
+        """A new epoch for an imported file; no live event will ever have it."""
+        (epoch,) = self._redis.run([TAKE_EPOCHS(keys.EPOCH, 1, landed_epoch + 1)])
+        return epoch
+
+    def entries(
+        self, shard: int, after_epoch: int, upto_epoch: int, chunk: int = 1_000
+    ) -> Iterator[list[Entry]]:
+        """The shard's events of epochs after `after_epoch` and up to `upto_epoch`, in order, in chunks."""
+        start, end = f"{after_epoch + 1}-0", f"({upto_epoch + 1}-0"
+        while True:
+            command = ("XRANGE", keys.log(shard), start, end, "COUNT", chunk)
+            (found,) = self._redis.run([command])
+            if found:
+                yield [_entry(shard, name, fields) for name, fields in found]
+            if len(found) < chunk:
+                return
+            start = "(" + found[-1][0].decode()
+
+    def trim(self, upto_epoch: int) -> int:
+        """Forget the log of epochs that the lake has; answers how many events that were."""
+        shards = range(self.settings.shards)
+        return sum(self._redis.run([("XTRIM", keys.log(s), "MINID", f"{upto_epoch + 1}-0") for s in shards]))
+
+    def prune(self, covered_epoch: int) -> int:
+        """Drop live counts of epochs up to `covered_epoch`, which every stored base must cover."""
+        return self._redis.do(_prune(self.settings, covered_epoch))
+
+    # -- imports ----------------------------------------------------------------------------------
+
+    def claim_imported(self, events: Sequence[LedgerEvent], owner: str, as_of: int) -> list[bool]:
+        """Remember the ids of the recent ones among these events; True for each that is a repeat of an
+        event posted to the API or claimed by another import.
+
+        `owner` names the import for good, such as its file's digest: an import cut short between claiming
+        and committing finds its own claims again. Older events than the API accepts need no claim.
+        """
+        return self._redis.do(_claim(self.settings, events, owner, as_of))
+
+    def forget_claims(self, owner: str) -> None:
+        """After the import is in the lake: its ids stay remembered, no longer as its own."""
+        shards = range(self.settings.shards)
+        self._redis.run([("UNLINK", keys.claims(shard, owner)) for shard in shards])
+
+    # -- the clock and the score log --------------------------------------------------------------
+
+    def clock(self) -> int | None:
+        """The newest event time accepted; None before the first event."""
+        (clock,) = self._redis.run([("GET", keys.CLOCK)])
+        return None if clock is None else int(clock)
+
+    def advance_clock(self, event_time: int) -> int:
+        """Moves the clock to this event time unless it is past it; answers where it stands."""
+        (clock,) = self._redis.run([RAISE(keys.CLOCK, event_time)])
+        return int(clock)
+
+    def scores(self, after: str = "0-0", chunk: int = 1_000) -> Iterator[list[tuple[str, ScoreRecord]]]:
+        """The logged scores after a place in the log, with the place of each, in chunks."""
+        while True:
+            command = ("XRANGE", keys.SCORES, f"({after}", "+", "COUNT", chunk)
+            (found,) = self._redis.run([command])
+            if found:
+                yield [(place.decode(), decode_record(fields)) for place, fields in found]
+            if len(found) < chunk:
+                return
+            after = found[-1][0].decode()
+
+    def trim_scores(self, upto: str) -> int:
+        """Forget the logged scores up to and including a place in the log."""
+        milliseconds, _, sequence = upto.partition("-")
+        following = f"{milliseconds}-{int(sequence) + 1}"
+        return self._redis.run([("XTRIM", keys.SCORES, "MINID", following)])[0]
+
+
+def _entry(shard: int, name: bytes, fields: dict[bytes, bytes]) -> Entry:
+    epoch, seq = map(int, name.split(b"-"))
+    return Entry(decode_entry(fields), shard, seq, epoch)
+
+
+def _close_epoch(settings: Settings, landed_epoch: int) -> Steps[int]:
+    # Two are taken: the lower names the commit, so that no import can have it, the higher is opened.
+    (opened,) = yield [TAKE_EPOCHS(keys.EPOCH, 2, landed_epoch + 1)]
+    yield [OPEN_EPOCH(keys.meta(shard), opened) for shard in range(settings.shards)]
+    return opened - 1
+
+
+def _claim(settings: Settings, events: Sequence[LedgerEvent], owner: str, as_of: int) -> Steps[list[bool]]:
+    oldest = as_of - settings.id_memory_s * 1_000_000
+    by_shard: dict[int, list[int]] = {}
+    for position, event in enumerate(events):
+        if event.event_time >= oldest:
+            by_shard.setdefault(keys.shard_of(event.user_id, settings.shards), []).append(position)
+    commands = []
+    for shard, positions in by_shard.items():
+        claimed = [
+            (e.user_id, e.event_id, str(e.received_at // 1_000)) for e in (events[i] for i in positions)
+        ]
+        arguments = (keys.prefix(shard), owner, _encode(claimed), id_expiry_ms(settings))
+        commands.append(CLAIM(keys.meta(shard), *arguments))
+    replies = (yield commands) if commands else []
+    repeated = [False] * len(events)
+    for positions, flags in zip(by_shard.values(), replies, strict=True):
+        for position, flag in zip(positions, flags.decode(), strict=True):
+            repeated[position] = flag == "1"
+    return repeated
+
+
+def _prune(settings: Settings, covered_epoch: int, chunk: int = 500) -> Steps[int]:
+    shards = range(settings.shards)
+    pruned = yield [("HGET", keys.meta(shard), "pruned") for shard in shards]
+    removed = 0
+    for shard, before in zip(shards, pruned, strict=True):
+        epochs = range(int(before or 0) + 1, covered_epoch + 1)
+        if not epochs:
+            continue
+        written = yield [("EXISTS", keys.touched(shard, epoch)) for epoch in epochs]
+        for epoch in (e for e, exists in zip(epochs, written, strict=True) if exists):
+            while True:
+                (names,) = yield [("SRANDMEMBER", keys.touched(shard, epoch), chunk)]
+                if not names:
+                    break
+                removed += sum((yield [PRUNE(name, covered_epoch) for name in names]))
+                yield [("SREM", keys.touched(shard, epoch), *names)]
+        yield [
+            *(("UNLINK", keys.applied(shard, epoch)) for epoch in epochs),
+            ("HSET", keys.meta(shard), "pruned", covered_epoch),
+        ]
+    return removed

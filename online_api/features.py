@@ -1,0 +1,231 @@
+"""Features of entities at an instant, read in as few round trips as their keys allow.
+
+Everything is one round trip, except the session of a shopper for whom none is named: which that is takes
+reading the shopper first.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from feature_repo.windows import US
+from models.runtime.text import normalize_text
+from online_api import counters, keys, sessions
+from online_api.catalogue import Plan, View
+from online_api.connection import Command, Steps
+from online_api.counters import ITEM_BASE_FIELDS, USER_BASE_FIELDS, Counts
+from online_api.feast_rows import decode_timestamp, decode_value, entity_key
+from online_api.sessions import NO_SESSION, Session
+from online_api.settings import Settings
+
+PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = (
+    "PRESENT",
+    "NULL_VALUE",
+    "NOT_FOUND",
+    "OUTSIDE_MAX_AGE",
+)
+
+
+class Entity(NamedTuple):
+    user_id: str | None = None
+    session_id: str | None = None
+    item_id: str | None = None
+    query: str | None = None
+
+
+class ViewRow(NamedTuple):
+    """One view's values for one entity, in the order of the view's features."""
+
+    values: Sequence[Any]
+    statuses: Sequence[str]
+    event_timestamp: int | None
+
+
+class Row(NamedTuple):
+    """What an entity resolved to. `shopper`, `session`: only where the plan reads them."""
+
+    views: dict[str, ViewRow]
+    exact: bool
+    session_id: str | None
+    shopper: Counts | None
+    session: Session | None
+
+
+class Resolved(NamedTuple):
+    as_of: int
+    rows: list[Row]
+
+
+class _Reads:
+    """Commands, each sent once however many entities need it."""
+
+    def __init__(self) -> None:
+        self.commands: list[Command] = []
+        self.replies: list[Any] = []
+        self._position: dict[tuple, int] = {}
+
+    def add(self, *command: Any) -> int:
+        position = self._position.setdefault(command, len(self.commands))
+        if position == len(self.commands):
+            self.commands.append(command)
+        return position
+
+    def flush(self) -> Steps[None]:
+        new = self.commands[len(self.replies) :]
+        if new:
+            self.replies += yield new
+
+
+def resolve(
+    plan: Plan, entities: Sequence[Entity], as_of: int | None, now: int, settings: Settings
+) -> Steps[Resolved]:
+    """The plan's views for each entity. `as_of` None: by the clock, which is `now` or the newest event."""
+    reads = _Reads()
+    clock = reads.add("GET", keys.CLOCK) if as_of is None and settings.clock == "event" else None
+    places = [_Places(plan, entity, settings.shards, reads) for entity in entities]
+    yield from reads.flush()
+    if as_of is None:
+        newest = None if clock is None else reads.replies[clock]
+        as_of = now if newest is None else int(newest)
+    shoppers = [place.shopper(reads) for place in places]
+    session_ids = [
+        entity.session_id or (sessions.current_session(shopper.last_session, as_of) if shopper else None)
+        for entity, shopper in zip(entities, shoppers, strict=True)
+    ]
+    if plan.has("session_activity"):
+        for place, session_id in zip(places, session_ids, strict=True):
+            place.read_session(session_id, reads)
+        yield from reads.flush()
+    return Resolved(
+        as_of,
+        [
+            place.row(as_of, shopper, session_id, reads)
+            for place, shopper, session_id in zip(places, shoppers, session_ids, strict=True)
+        ],
+    )
+
+
+class _Places:
+    """Where among the replies one entity's data are."""
+
+    def __init__(self, plan: Plan, entity: Entity, shards: int, reads: _Reads) -> None:
+        self._plan, self._entity, self._shards = plan, entity, shards
+        self._stored: dict[str, tuple[int, int]] = {}
+        self._user_live = self._item_live = self._session = None
+        wants_session = plan.has("session_activity")
+        counts_user = plan.has("user_activity") or (wants_session and entity.session_id is None)
+        if entity.user_id is not None:
+            base = USER_BASE_FIELDS if counts_user else ()
+            self._hash("user_id", entity.user_id, base, reads)
+            if counts_user:
+                self._user_live = reads.add("HGETALL", keys.user_tiles(shards, entity.user_id))
+            if wants_session and entity.session_id is not None:
+                self.read_session(entity.session_id, reads)
+        if entity.item_id is not None:
+            base = ITEM_BASE_FIELDS if plan.has("item_activity") else ()
+            self._hash("item_id", entity.item_id, base, reads)
+            if base:
+                self._item_live = reads.add("HGETALL", keys.item_tiles(shards, entity.item_id))
+        if entity.query is not None:
+            self._hash("query", normalize_text(entity.query), (), reads)
+
+    def _hash(self, join_key: str, value: str, base: tuple[bytes, ...], reads: _Reads) -> None:
+        """One HMGET reads the base and every batch view of an entity."""
+        views = [v for v in self._plan.views if v.source == "batch" and v.join_keys == (join_key,)]
+        fields = [*base, *(field for view in views for field in view.fields)]
+        if not fields:
+            return
+        position, start = reads.add("HMGET", entity_key({join_key: value}), *fields), len(base)
+        self._stored[join_key] = (position, 0)
+        for view in views:
+            self._stored[view.name] = (position, start)
+            start += len(view.fields)
+
+    def read_session(self, session_id: str | None, reads: _Reads) -> None:
+        user_id = self._entity.user_id
+        if self._session is None and session_id is not None and user_id is not None:
+            stored = entity_key({"user_id": user_id, "session_id": session_id})
+            live = keys.session_state(self._shards, user_id, session_id)
+            self._session = (
+                reads.add("HMGET", stored, *sessions.BASE_FIELDS),
+                reads.add("HGETALL", live),
+            )
+
+    def shopper(self, reads: _Reads) -> Counts | None:
+        if self._user_live is None:
+            return None
+        return self._counts("user_id", len(USER_BASE_FIELDS), self._user_live, reads)
+
+    def _counts(self, join_key: str, size: int, live: int, reads: _Reads) -> Counts:
+        position, _ = self._stored[join_key]
+        return counters.counts(reads.replies[position][:size], reads.replies[live])
+
+    def row(self, as_of: int, shopper: Counts | None, session_id: str | None, reads: _Reads) -> Row:
+        session = None
+        if self._session is not None:
+            stored, live = self._session
+            session = sessions.session(reads.replies[stored], reads.replies[live])
+        views, newest = {}, []
+        for view in self._plan.views:
+            if view.name == "user_activity":
+                views[view.name] = _windowed(view, shopper, as_of)
+                newest.append(shopper and shopper.newest)
+            elif view.name == "item_activity":
+                live = self._item_live
+                item = None if live is None else self._counts("item_id", len(ITEM_BASE_FIELDS), live, reads)
+                views[view.name] = _windowed(view, item, as_of)
+                newest.append(item and item.newest)
+            elif view.name == "session_activity":
+                views[view.name] = _session(view, session or NO_SESSION, as_of)
+                newest.append(session and session.last_event)
+            else:
+                views[view.name] = self._batch(view, as_of, reads)
+                newest.append(views[view.name].event_timestamp)
+        exact = all(time is None or time <= as_of for time in newest)
+        return Row(views, exact, session_id, shopper, session)
+
+    def _batch(self, view: View, as_of: int, reads: _Reads) -> ViewRow:
+        place = self._stored.get(view.name)
+        if place is None:
+            return ViewRow((None,) * len(view.features), (NOT_FOUND,) * len(view.features), None)
+        position, start = place
+        *stored, time = reads.replies[position][start : start + len(view.fields)]
+        if time is None:
+            stored = [None] * len(stored)
+        written = None if time is None else decode_timestamp(time)
+        values = [decode_value(field) if field else None for field in stored]
+        stale = written is not None and _too_old(written, as_of, view.ttl_s)
+        statuses = [
+            NOT_FOUND
+            if field is None
+            else NULL_VALUE
+            if value is None
+            else OUTSIDE_MAX_AGE
+            if stale
+            else PRESENT
+            for field, value in zip(stored, values, strict=True)
+        ]
+        return ViewRow(values, statuses, written)
+
+
+def _windowed(view: View, counted: Counts | None, as_of: int) -> ViewRow:
+    size = len(view.features)
+    values = [0] * size if counted is None else counted.windows(as_of)
+    return ViewRow(values, (PRESENT,) * size, as_of)
+
+
+def _session(view: View, session: Session, as_of: int) -> ViewRow:
+    """A session that ended longer ago than the view's age limit is told as what it was, when it was."""
+    last = session.last_event
+    stale = last is not None and _too_old(last, as_of, view.ttl_s)
+    status, time = (OUTSIDE_MAX_AGE, last) if stale else (PRESENT, as_of)
+    return ViewRow(session.values(), (status,) * len(view.features), time)
+
+
+def _too_old(time: int, as_of: int, ttl_s: int | None) -> bool:
+    return ttl_s is not None and as_of - time > ttl_s * US
+
+
+def entities_of(columns: Mapping[str, Sequence[str | None]]) -> list[Entity]:
+    """One entity per row of the columns, which are of one length."""
+    names = list(columns)
+    return [Entity(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]
