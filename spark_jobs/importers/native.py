@@ -14,9 +14,7 @@ from spark_jobs.importers.rows import BadRow, ParsedRow, Row, RowError, event_of
 from spark_jobs.importers.source import MAX_LINE_BYTES, Line, Progress, head, lines
 
 NAME = "native"
-EXPECTS = (
-    "a JSON object a line with event_id, user_id, event_type, event_time, or CSV with such a header"
-)
+EXPECTS = "a JSON object a line with event_id, user_id, event_type, event_time, or CSV with such a header"
 
 Arrival = Annotated[datetime, Meta(tz=True)]
 REQUIRED = {"event_id", "user_id", "event_type", "event_time"}

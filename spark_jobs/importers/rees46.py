@@ -63,9 +63,7 @@ def _event(cells: tuple[str, ...]) -> Event:
         known = ", ".join(EVENT_TYPE)
         raise RowError("bad_event_type", f"event_type is {shown(kind)}: expected one of {known}")
     if not _TIME.fullmatch(time):
-        raise RowError(
-            "bad_event_time", f"event_time is {shown(time)}: expected as 2019-10-01 00:00:00 UTC"
-        )
+        raise RowError("bad_event_time", f"event_time is {shown(time)}: expected as 2019-10-01 00:00:00 UTC")
     fields = {
         "event_id": row_digest(cells),
         "event_type": EVENT_TYPE[kind],

@@ -53,14 +53,10 @@ def event_of(fields: Mapping[str, object], columns: Mapping[str, str] | None = N
 
 
 _AT_FIELD = re.compile(r"(?P<what>.*) - at `\$\.(?P<field>\w+)")
-_NAMED_FIELD = re.compile(
-    r"Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`"
-)
+_NAMED_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`")
 
 
-def row_error(
-    error: msgspec.ValidationError, fields: object, columns: Mapping[str, str]
-) -> RowError:
+def row_error(error: msgspec.ValidationError, fields: object, columns: Mapping[str, str]) -> RowError:
     """What msgspec refused: which field, what it held and what was expected."""
     if not isinstance(fields, Mapping):
         return RowError("not_an_object", f"a row is one JSON object, found {shown(fields)}")
@@ -73,6 +69,4 @@ def row_error(
     if match is None:
         return RowError("invalid", str(error))
     field, what = match["field"], match["what"]
-    return RowError(
-        f"bad_{field}", f"{columns.get(field, field)} is {shown(fields.get(field))}: {what}"
-    )
+    return RowError(f"bad_{field}", f"{columns.get(field, field)} is {shown(fields.get(field))}: {what}")

@@ -128,9 +128,7 @@ class _RunFiles:
 
     def __enter__(self) -> "_RunFiles":
         opened: list[IO[str]] = [
-            self._stack.enter_context(
-                self._partial(name).open("w", encoding="utf-8", newline="\n")
-            )
+            self._stack.enter_context(self._partial(name).open("w", encoding="utf-8", newline="\n"))
             for name in self.NAMES
         ]
         self._events = opened[0].buffer

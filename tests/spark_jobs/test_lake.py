@@ -11,17 +11,14 @@ import pytest
 from feature_repo.events import LedgerEvent, from_us
 from feature_repo.windows import DAY_US, US
 from spark_jobs.lake import (
-    LEDGER_SCHEMA,
     Commit,
     Lake,
     LedgerFile,
-    LedgerWriter,
-    Position,
     day_bounds,
     day_of,
-    ledger_table,
     write_atomically,
 )
+from spark_jobs.ledger_files import LEDGER_SCHEMA, LedgerWriter, Position, ledger_table, write_ledger_file
 
 ROOT = Path(__file__).parents[2]
 NOON = 1_772_366_400 * US  # 2026-03-01T12:00:00Z
@@ -49,7 +46,7 @@ def land(lake: Lake, epoch: int, *days: str, kind: str = "stream") -> Commit:
     for n, day in enumerate(days):
         start, _ = day_bounds(day)
         table = ledger_table([(event(f"{epoch}-{day}", start), Position(3, n, epoch))])
-        files.append(lake.write_ledger_file(day, f"epoch-{epoch:012d}", table))
+        files.append(write_ledger_file(lake, day, f"epoch-{epoch:012d}", table))
     commit = Commit(epoch, kind, tuple(files), len(files), None, None)
     lake.commit(commit)
     return commit
@@ -81,7 +78,7 @@ def test_rows_come_back_from_the_ledger_as_they_went_in(tmp_path: Path) -> None:
     full = event(price=10**10, quantity=10_000, query="耳机", session_id="s", item_id="i")
     rows = [(full, Position(15, 2**40, 7)), (event("e2"), Position(0, 1, 7))]
     lake = Lake(tmp_path)
-    written = lake.write_ledger_file(DAY, "x", ledger_table(rows))
+    written = write_ledger_file(lake, DAY, "x", ledger_table(rows))
     assert written == LedgerFile(DAY, f"ledger/day={DAY}/x.parquet", 2)
     table = pq.ParquetFile(lake.root / written.path).read()
     assert table.schema.equals(LEDGER_SCHEMA)
@@ -102,7 +99,7 @@ def test_a_row_without_what_every_row_has_is_an_error(tmp_path: Path) -> None:
     table = ledger_table([(event(user_id=None), Position(0, 0, 1))])
     with pytest.raises(ValueError, match="user_id"):
         table.validate(full=True)
-        Lake(tmp_path).write_ledger_file(DAY, "x", table)
+        write_ledger_file(Lake(tmp_path), DAY, "x", table)
 
 
 # -- commits --------------------------------------------------------------------------------------
@@ -119,7 +116,7 @@ def test_an_empty_lake_has_nothing(tmp_path: Path) -> None:
 
 def test_a_file_exists_once_its_commit_does(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
-    written = lake.write_ledger_file(DAY, "epoch-1", ledger_table([(event(), Position(0, 1, 1))]))
+    written = write_ledger_file(lake, DAY, "epoch-1", ledger_table([(event(), Position(0, 1, 1))]))
     assert (lake.root / written.path).exists()
     assert lake.ledger_files() == []
     assert lake.ledger_days() == {}
@@ -167,9 +164,10 @@ def test_writers_killed_before_the_commit_leave_nothing_visible(tmp_path: Path) 
     code = """
 import os, signal, sys
 from spark_jobs import lake as module
-from spark_jobs.lake import Commit, Lake, ledger_table
+from spark_jobs.lake import Commit, Lake
+from spark_jobs.ledger_files import ledger_table, write_ledger_file
 lake = Lake(sys.argv[1])
-written = lake.write_ledger_file("2026-03-01", "epoch-1", ledger_table([]))
+written = write_ledger_file(lake, "2026-03-01", "epoch-1", ledger_table([]))
 if sys.argv[2] == "while committing":
     real = os.fsync
     module.os.fsync = lambda handle: (real(handle), os.kill(os.getpid(), signal.SIGKILL))
@@ -213,9 +211,7 @@ def rows_of(lake: Lake, commit: Commit) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("buffer_rows", [1, 3, 4, 100])
-def test_a_writer_sorts_events_into_days_whatever_it_holds(
-    tmp_path: Path, buffer_rows: int
-) -> None:
+def test_a_writer_sorts_events_into_days_whatever_it_holds(tmp_path: Path, buffer_rows: int) -> None:
     lake = Lake(tmp_path)
     writer = LedgerWriter(lake, "import-7", buffer_rows)
     start, end = day_bounds(DAY)
@@ -225,9 +221,7 @@ def test_a_writer_sorts_events_into_days_whatever_it_holds(
     assert lake.ledger_files() == []
     commit = writer.commit(7, "import", "log.csv")
     assert lake.commits() == [commit]
-    assert sorted(rows_of(lake, commit)) == sorted(
-        (day_of(at), f"e{n}") for n, at in enumerate(times)
-    )
+    assert sorted(rows_of(lake, commit)) == sorted((day_of(at), f"e{n}") for n, at in enumerate(times))
     assert sum(file.rows for file in commit.files) == commit.rows == 6
     assert (commit.first_event_time, commit.last_event_time) == (start - 1, end)
     assert (commit.epoch, commit.kind, commit.source) == (7, "import", "log.csv")

@@ -10,9 +10,7 @@ REES46_HEADER = (
     b"event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
 )
 REES46_ROW = b"2019-10-01 00:00:01 UTC,view,3900821,2053,appliances.heater,aqua,33.20,u1,s1\n"
-NATIVE = (
-    b'{"event_id":"e","user_id":"u","event_type":"view","event_time":"2026-03-01T08:00:00Z"}\n'
-)
+NATIVE = b'{"event_id":"e","user_id":"u","event_type":"view","event_time":"2026-03-01T08:00:00Z"}\n'
 
 
 def log(tmp_path: Path, content: bytes, name: str = "log.txt") -> Path:
@@ -83,9 +81,7 @@ def test_a_format_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         (gzip.compress(NATIVE)[:20], "damaged gzip"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_one_line(
-    tmp_path: Path, content: bytes, said: str
-) -> None:
+def test_what_cannot_be_read_is_refused_in_one_line(tmp_path: Path, content: bytes, said: str) -> None:
     with pytest.raises(UnreadableLog, match=said) as refused:
         open_log(log(tmp_path, content))
     assert "log.txt" in str(refused.value)

@@ -5,9 +5,7 @@ import pytest
 from feature_repo.events import rfc3339, to_us
 from spark_jobs.importers import BadRow, ParsedRow, open_log
 
-HEADER = (
-    "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
-)
+HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session"
 ROW = "2019-10-01 00:00:01 UTC,view,3900821,2053,appliances.heater,aqua,33.20,u1,s1"
 SAMPLE = Path(__file__).parents[4] / "shared/data/rees46/2019-Oct-first-hours.csv"
 

@@ -96,9 +96,7 @@ def test_a_few_events_come_late_twice_or_out_of_order(rows: list[ParsedRow]) -> 
     assert 0.005 < sum(a > b for a, b in pairwise(times)) / len(rows) < 0.3
 
 
-def test_truth_and_log_tell_the_same_visits(
-    rows: list[ParsedRow], truth: list[dict[str, str]]
-) -> None:
+def test_truth_and_log_tell_the_same_visits(rows: list[ParsedRow], truth: list[dict[str, str]]) -> None:
     events = {row.event.event_id: row.event for row in rows}.values()
     sizes = Counter(event.session_id for event in events if event.session_id)
     bought = Counter(event.session_id for event in events if event.event_type == "purchase")
@@ -158,9 +156,7 @@ def test_both_languages_are_typed_and_known(out: Path, rows: list[ParsedRow]) ->
     assert 0.4 < len(chinese) / len(utterances) < 0.75
 
 
-def test_bots_are_quick_and_buy_nothing(
-    rows: list[ParsedRow], truth: list[dict[str, str]]
-) -> None:
+def test_bots_are_quick_and_buy_nothing(rows: list[ParsedRow], truth: list[dict[str, str]]) -> None:
     bots = [visit for visit in truth if visit["is_bot"] == "1"]
     assert bots
     names = {visit["user_id"] for visit in bots}

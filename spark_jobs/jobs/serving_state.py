@@ -1,0 +1,71 @@
+"""Tiles to the snapshots that are materialized for serving, of shoppers, items and sessions."""
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from feature_repo.behavior import DEFINITIONS_HASH, HOPS_S, WINDOWS
+from feature_repo.windows import DAY_S, needed_since
+from spark_jobs.jobs.command import execute, now_us, parser
+from spark_jobs.jobs.tables import read_days, write_snapshot
+from spark_jobs.lake import Lake, day_of
+from spark_jobs.transforms.contributions import micros
+from spark_jobs.transforms.serving import item_tiles, session_state, user_tiles
+
+# Sessions with an event in this time are written anew: the week that live events may be late, and
+# a day for the pause between two runs. Rows of older sessions stay in the online store as they
+# are.
+SESSION_REACH_S = 8 * DAY_S
+
+
+def run(
+    spark: SparkSession,
+    lake: Lake,
+    as_of: int,
+    covered_epoch: int,
+    *,
+    created_at: int,
+    session_reach_s: int = SESSION_REACH_S,
+) -> dict:
+    """Write candidates of the part `current` of the three tables, from all tiles published up to
+    the day of `as_of` (microseconds UTC), which show the ledger up to `covered_epoch`; metadata by
+    table.
+    """
+    first = day_of(min(needed_since(WINDOWS, hop_s, as_of) for hop_s in HOPS_S))
+    last = day_of(as_of)
+    sessions = read_days(spark, lake, "session_day_tiles", "", last)
+    recent = read_days(spark, lake, "session_day_tiles", first, last)
+    snapshots = {
+        "user_tiles": user_tiles(read_days(spark, lake, "user_day_tiles", first, last), recent, as_of),
+        "item_tiles": item_tiles(read_days(spark, lake, "item_day_tiles", first, last), as_of),
+        "session_state": session_state(sessions, as_of, session_reach_s),
+    }
+    return {
+        table: write_snapshot(stamped(rows, as_of, created_at, covered_epoch), lake, table).metadata()
+        for table, rows in snapshots.items()
+    }
+
+
+def stamped(rows: DataFrame, as_of: int, created_at: int, covered_epoch: int) -> DataFrame:
+    return (
+        rows.withColumn("event_timestamp", micros(F.lit(as_of)))
+        .withColumn("created_timestamp", micros(F.lit(created_at)))
+        .withColumn("covered_epoch", F.lit(covered_epoch))
+        .withColumn("definitions_hash", F.lit(DEFINITIONS_HASH))
+    )
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--as-of", type=int, help="microseconds UTC; default: the newest event")
+    options = arguments.parse_args()
+
+    def job(spark: SparkSession, lake: Lake) -> dict:
+        newest = (c.last_event_time for c in lake.commits() if c.rows)
+        as_of = options.as_of or max(newest, default=now_us())
+        return run(spark, lake, as_of, lake.landed_epoch(), created_at=now_us())
+
+    execute("serving_state", options, job)
+
+
+if __name__ == "__main__":
+    main()

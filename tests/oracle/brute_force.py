@@ -1,0 +1,123 @@
+"""The declared features by their definition: each number is asked of the raw events, one by one.
+
+Nothing here is fast or shared with what it judges: a window at `t` is
+`floor((t - length) / hop) * hop <= event_time <= t`, and that sentence is all it knows of windows.
+Times are microseconds UTC.
+"""
+
+from collections.abc import Iterable
+
+from feature_repo.behavior import AGGREGATES, SESSION_AGGREGATES, WINDOWS
+from feature_repo.events import LedgerEvent
+
+SECOND = 1_000_000
+
+
+def covered(event_time: int, as_of: int, length_s: int, hop_s: int) -> bool:
+    hop = hop_s * SECOND
+    tail = (as_of - length_s * SECOND) // hop * hop
+    return tail <= event_time <= as_of
+
+
+def concerns(event: LedgerEvent, entity: str, entity_id: str) -> bool:
+    """A shopper's numbers know only events given for personalisation; an item's know them all."""
+    if entity == "item":
+        return event.item_id == entity_id
+    return event.user_id == entity_id and event.consent == "personalize"
+
+
+def worth(event: LedgerEvent, value: str) -> int:
+    if value == "one":
+        return 1
+    return 0 if event.price is None else event.price * event.quantity
+
+
+def window_values(events: Iterable[LedgerEvent], entity: str, entity_id: str, as_of: int) -> dict[str, int]:
+    """Every windowed feature of a shopper (`user`) or an item (`item`) at `as_of`."""
+    own = [e for e in events if concerns(e, entity, entity_id)]
+    return {
+        f"{aggregate.name}_{window.name}": sum(
+            worth(event, aggregate.value)
+            for event in own
+            if event.event_type in aggregate.event_types
+            and covered(event.event_time, as_of, window.length_s, window.hop_s)
+        )
+        for aggregate in AGGREGATES
+        for window in WINDOWS
+    }
+
+
+def session_state(events: Iterable[LedgerEvent], user_id: str, session_id: str, as_of: int) -> dict[str, int]:
+    """Every session aggregate of a client's session up to `as_of`; times only if there are any."""
+    own = [
+        e
+        for e in events
+        if concerns(e, "user", user_id) and e.session_id == session_id and e.event_time <= as_of
+    ]
+    state = {}
+    for aggregate in SESSION_AGGREGATES:
+        of_type = [e for e in own if not aggregate.event_types or e.event_type in aggregate.event_types]
+        times = [e.event_time for e in of_type]
+        if aggregate.op == "count":
+            state[aggregate.name] = len(of_type)
+        elif aggregate.op == "sum":
+            state[aggregate.name] = sum(worth(e, "amount") for e in of_type)
+        elif times:
+            state[aggregate.name] = min(times) if aggregate.op == "min_time" else max(times)
+    return state
+
+
+def session_features(
+    events: Iterable[LedgerEvent], user_id: str, session_id: str, as_of: int
+) -> dict[str, int | float]:
+    state = session_state(events, user_id, session_id, as_of)
+    first, last = state.pop("session_first_event_us", 0), state.pop("session_last_event_us", 0)
+    return {**state, "session_duration_s": (last - first) / SECOND}
+
+
+def session_keys(events: Iterable[LedgerEvent], gap_s: int) -> dict[tuple[str, str], str]:
+    """The session of each (user_id, event_id): the client's, else the run of events around it."""
+    events = sorted(events, key=lambda e: e.event_time)
+    keys: dict[tuple[str, str], str] = {}
+    for event in events:
+        key = event.session_id
+        if key is None:
+            start = event.event_time
+            for other in reversed([e for e in events if e.event_time <= event.event_time]):
+                mine = (other.user_id, other.session_id, other.consent) == (
+                    event.user_id,
+                    None,
+                    event.consent,
+                )
+                if mine and start - other.event_time <= gap_s * SECOND:
+                    start = other.event_time
+            key = f"gap:{start}"
+        keys[event.user_id, event.event_id] = key
+    return keys
+
+
+def labels(
+    events: Iterable[LedgerEvent], horizon: str, log_end: int, gap_s: int, ahead_s: int
+) -> dict[tuple[str, str, int], tuple[int, int, int]]:
+    """(purchase, add_to_cart, leave) by (user_id, session key, instant), where the log shows them."""
+    events = [e for e in events if e.consent == "personalize"]
+    keys = session_keys(events, gap_s)
+    answers = {}
+    for event in events:
+        key, now = keys[event.user_id, event.event_id], event.event_time
+        of_shopper = [e for e in events if e.user_id == event.user_id]
+        of_session = [e for e in of_shopper if keys[e.user_id, e.event_id] == key]
+        quiet = max(e.event_time for e in of_session) + gap_s * SECOND <= log_end
+        seen = now + ahead_s * SECOND <= log_end or (horizon == "session" and quiet)
+        if not seen:
+            continue
+        relevant = of_session if horizon == "session" else of_shopper
+        ahead = [e for e in relevant if now < e.event_time <= now + ahead_s * SECOND]
+        more = any(now < e.event_time <= now + ahead_s * SECOND for e in of_session)
+        types = {e.event_type for e in ahead}
+        answers[event.user_id, key, now] = (
+            int("purchase" in types),
+            int("add_to_cart" in types),
+            int(not more),
+        )
+    return answers

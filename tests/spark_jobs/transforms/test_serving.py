@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from feature_repo.behavior import AGGREGATES, WINDOWS
+from feature_repo.windows import DAY_S, DAY_US, needed_since, window_values
+from spark_jobs.lake import day_bounds
+from spark_jobs.transforms.point_in_time import feature_names
+from spark_jobs.transforms.serving import item_tiles, session_state, user_tiles
+from spark_jobs.transforms.tiles import day_tiles, session_tiles
+from tests.oracle import brute_force
+from tests.parity.frames import event_frame
+from tests.parity.streams import random_events
+
+NOON = day_bounds("2024-03-10")[0] + DAY_US // 2
+
+
+@pytest.fixture(scope="module")
+def events():
+    return random_events(31, 400, NOON - 40 * DAY_US, NOON + 1)
+
+
+@pytest.fixture(scope="module")
+def snapshots(spark, events):
+    frame = event_frame(spark, events)
+    sessions = session_tiles(frame)
+    return {
+        "user": user_tiles(day_tiles(frame, "user_id"), sessions, NOON).collect(),
+        "item": item_tiles(day_tiles(frame, "item_id"), NOON).collect(),
+        "session": session_state(sessions, NOON, 8 * DAY_S).collect(),
+    }
+
+
+@pytest.mark.parametrize("entity", ["user", "item"])
+def test_windows_from_stored_tiles_equal_the_oracle(events, snapshots, entity):
+    for row in snapshots[entity]:
+        entity_id, tiles = row[f"{entity}_id"], json.loads(row.tiles)
+        own = [e for e in events if brute_force.concerns(e, entity, entity_id)]
+        assert row.newest_event_us == max(e.event_time for e in own)
+        for as_of in (NOON, NOON + 1, NOON + DAY_US // 3, NOON + 9 * DAY_US):
+            found = window_values(tiles, as_of, WINDOWS, len(AGGREGATES))
+            expected = brute_force.window_values(events, entity, entity_id, as_of)
+            assert dict(zip(feature_names(), found, strict=True)) == expected
+
+
+def test_only_tiles_that_a_window_still_needs_are_stored(snapshots):
+    for row in (*snapshots["user"], *snapshots["item"]):
+        tiles = json.loads(row.tiles)
+        assert tiles == sorted(tiles)
+        for hop_s, start, _, value in tiles:
+            assert start >= needed_since(WINDOWS, hop_s, NOON)
+            assert value != 0
+
+
+def test_session_states_and_last_sessions_equal_the_oracle(events, snapshots):
+    personal = [e for e in events if e.consent == "personalize" and e.session_id]
+    newest = {}
+    for e in personal:
+        key = e.user_id, e.session_id
+        newest[key] = max(newest.get(key, 0), e.event_time)
+    found = {(r.user_id, r.session_id): json.loads(r.state) for r in snapshots["session"]}
+    assert set(found) == {key for key, at in newest.items() if at >= NOON - 8 * DAY_US}
+    for (user_id, session_id), state in found.items():
+        assert state == brute_force.session_state(events, user_id, session_id, NOON)
+    for row in snapshots["user"]:
+        last = max((at, session) for (user, session), at in newest.items() if user == row.user_id)
+        assert (row.last_session_us, row.last_session_id) == last
