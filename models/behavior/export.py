@@ -31,11 +31,34 @@ def constant_graph(rate: float, width: int) -> onnx.ModelProto:
     return _model(nodes, {"rate": np.array([rate], dtype=np.float32)}, width)
 
 
+def single_precision(booster: lgb.Booster) -> lgb.Booster:
+    """The same trees with every threshold cut down to a float32.
+
+    ONNX keeps thresholds as float32. For float32 inputs `x <= t` holds exactly when `x` is at most the
+    largest float32 that is not above `t`; rounding to the nearest may let one more value pass.
+    """
+    lines = []
+    for line in booster.model_to_string().splitlines():
+        name, _, values = line.partition("=")
+        if name == "threshold" and values:
+            line = f"threshold={' '.join(repr(floor32(float(v))) for v in values.split())}"
+        elif name == "tree_sizes":
+            continue  # the sizes of the trees' texts, which may have changed; they are optional
+        lines.append(line)
+    return lgb.Booster(model_str="\n".join(lines) + "\n")
+
+
+def floor32(value: float) -> float:
+    """The largest float32 that is not above `value`."""
+    nearest = np.float32(value)
+    return float(nearest if float(nearest) <= value else np.nextafter(nearest, np.float32(-np.inf)))
+
+
 def trees_graph(booster: lgb.Booster) -> onnx.ModelProto:
     """The converter's graph, with the positive class's probability as its only output."""
     width = booster.num_feature()
     converted = convert_lightgbm(
-        booster,
+        single_precision(booster),
         name="trees",
         initial_types=[(INPUTS, FloatTensorType([None, width]))],
         zipmap=False,

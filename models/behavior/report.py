@@ -82,17 +82,16 @@ def target_failures(measured: TargetReport, limits: TargetLimits) -> Iterator[st
 
 def _line(target: TargetReport) -> str:
     test = target.test
-    if target.kind == "prior":
-        return f"answered by its base rate {target.prior:.3f} ({target.why})"
     figures = [
-        ("ROC-AUC", test.roc_auc),
-        ("PR-AUC", test.pr_auc),
+        ("ROC-AUC", test.roc_auc if target.kind != "prior" else None),
+        ("PR-AUC", test.pr_auc if target.kind != "prior" else None),
         ("log-loss", test.log_loss),
         ("Brier", test.brier),
         ("ECE", test.ece),
     ]
     shown = ", ".join(f"{n} {e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for n, e in figures if e)
+    kind = f"base rate {target.prior:.3f} ({target.why})" if target.kind == "prior" else target.kind
     return (
-        f"{target.kind}, {shown}; base rate's log-loss {test.base_rate_log_loss:.3f}; "
+        f"{kind}, {shown}; base rate's log-loss {test.base_rate_log_loss:.3f}; "
         f"{test.rows} rows of {test.sessions} later sessions, {test.positives} positive"
     )

@@ -40,8 +40,6 @@ def test_command_runs_confined_with_a_dagster_home_that_keeps_no_id(tmp_path):
 
 def test_users_dagster_home_is_used_and_its_settings_are_left_alone(tmp_path):
     own = tmp_path / "own"
-    home, _ = shown(
-        INTENT_STATE=str(tmp_path / "state"), TMPDIR=str(tmp_path), DAGSTER_HOME=str(own)
-    )
+    home, _ = shown(INTENT_STATE=str(tmp_path / "state"), TMPDIR=str(tmp_path), DAGSTER_HOME=str(own))
     assert home == str(own)
     assert not list(own.iterdir())

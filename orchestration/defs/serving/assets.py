@@ -1,0 +1,72 @@
+import dagster as dg
+
+from feature_repo.definitions.tables import VIEWS
+from orchestration import feature_store
+from orchestration.defs.activity.assets import TABLES as ACTIVITY
+from orchestration.defs.text.assets import VIEWS as EMBEDDINGS
+from orchestration.gated import contract_of, publish_if_sound
+from orchestration.quality import suites
+from orchestration.resources import Platform
+from orchestration.staleness import covered_epoch
+from spark_jobs.jobs import serving_state as job
+from spark_jobs.jobs.command import now_us
+from spark_jobs.lake import CURRENT
+
+STATE = {
+    "user_tiles": "The tiles of each shopper that some window still needs, in one row.",
+    "item_tiles": "The tiles of each item that some window still needs, in one row.",
+    "session_state": "The running aggregates of each recent client session.",
+}
+
+
+@dg.multi_asset(
+    name="serving_state",
+    specs=[
+        dg.AssetSpec(
+            table,
+            deps=["user_day_tiles", "item_day_tiles", "session_day_tiles"],
+            group_name="serving",
+            kinds={"spark", "feast"},
+            owners=["team:data-platform"],
+            description=f"{description} It says which epochs of the ledger it covers.",
+        )
+        for table, description in STATE.items()
+    ],
+    check_specs=contract_of(*STATE),
+)
+def serving_state(platform: dg.ResourceParam[Platform]):
+    lake = platform.lake
+    with lake.exclusive("tiles"):
+        covered = covered_epoch(lake)
+        measured = job.run(platform.spark(), lake, lake.newest_event_time(), covered, created_at=now_us())
+    suite_of = {
+        "user_tiles": suites.user_tiles(),
+        "item_tiles": suites.item_tiles(),
+        "session_state": suites.session_state(),
+    }
+    yield from publish_if_sound(platform, suite_of, [CURRENT], {**measured, "covered epoch": covered})
+    lake.write_state("serving", {"covered_epoch": covered})
+
+
+@dg.asset(
+    deps=[*STATE, *ACTIVITY, *EMBEDDINGS],
+    group_name="serving",
+    kinds={"feast", "redis"},
+    owners=["team:data-platform"],
+    description=(
+        "Feast's online store: the newest row of every view in Redis. Live counters of epochs that an "
+        "earlier materialization already covered are pruned behind it."
+    ),
+    retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
+)
+def online_store(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):
+    store = platform.feature_store()
+    feature_store.apply_definitions(store, platform.lake.root)
+    names = [view.name for view in VIEWS]
+    feature_store.materialize(store, names, platform.clock())
+    # Readers may still hold rows of the materialization before this one, so its coverage is the limit.
+    before = platform.lake.read_state("online_store").get("covered_epoch", 0)
+    pruned = platform.ledger.prune(before)
+    covered = platform.lake.read_state("serving")["covered_epoch"]
+    platform.lake.write_state("online_store", {"covered_epoch": covered})
+    return dg.MaterializeResult(metadata={"views": ", ".join(names), "live keys pruned": pruned})

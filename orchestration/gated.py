@@ -1,0 +1,96 @@
+"""A table's way from candidate to published: past its gate, or not at all."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from orchestration.quality.expectations import Suite
+from orchestration.quality.gate import GateResult, to_asset_check_result, validate
+from orchestration.resources import Platform
+
+
+def contract_of(*tables: str) -> list[dg.AssetCheckSpec]:
+    """The blocking check that each of these tables carries."""
+    return [
+        dg.AssetCheckSpec(
+            check_name(table),
+            asset=table,
+            blocking=True,
+            description=f"{table} is published, and anything downstream computed, only if this holds",
+        )
+        for table in tables
+    ]
+
+
+def check_name(table: str) -> str:
+    return f"{table}_meets_its_contract"
+
+
+def days_to_run(context: dg.AssetExecutionContext, platform: Platform) -> tuple[list[str], dict[str, int]]:
+    """The run's days that have events, and for each the newest ledger epoch its clean events hold."""
+    lake = platform.lake
+    asked = sorted(context.partition_keys)
+    with_events = lake.ledger_days()
+    days = [day for day in asked if day in with_events]
+    if not days:
+        there = (
+            f"the lake has {min(with_events)} to {max(with_events)}" if with_events else "import a log first"
+        )
+        raise dg.Failure(f"no events on {asked[0]} to {asked[-1]}: {there}", allow_retries=False)
+    return days, {day: lake.seen_epoch("clean_events", day) for day in days}
+
+
+def publish_if_sound(
+    platform: Platform,
+    suites: Mapping[str, Suite],
+    parts: Sequence[str],
+    measured: Mapping[str, object],
+    epochs: Mapping[str, int] | None = None,
+    extra_parts: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+    """Check the candidates of each table; publish all of them or none.
+
+    A refusal fails the step with the first broken expectation; what was published before stays.
+    """
+    parts_of = {table: [*parts, *(extra_parts or {}).get(table, ())] for table in suites}
+    refused: list[str] = []
+    gates: dict[str, GateResult] = {}
+    for table, suite in suites.items():
+        gates[table] = result = validate(_candidate(platform, table, parts_of[table]), suite)
+        yield to_asset_check_result(result)._replace(
+            asset_key=dg.AssetKey(table), check_name=check_name(table)
+        )
+        refused += [f"{table}: {f.description}" for f in result.failed if f.severity == "critical"]
+    if refused:
+        raise dg.Failure(
+            f"{parts[0]} to {parts[-1]} not published, what was served before stays: "
+            f"{'; '.join(refused)}. The check's table says how to mend it",
+            allow_retries=False,
+        )
+    for table, gate in gates.items():
+        gate_cost = {"gate: spark jobs": gate.spark_jobs, "gate: seconds": round(gate.seconds, 2)}
+        rows = {"dagster/row_count": gate.rows}
+        yield publish(platform, table, parts_of[table], {**measured, **rows, **gate_cost}, epochs)
+
+
+def publish(
+    platform: Platform,
+    table: str,
+    parts: Iterable[str],
+    measured: Mapping[str, object],
+    epochs: Mapping[str, int] | None = None,
+) -> dg.MaterializeResult:
+    """Put a table's candidates in place and say so. `measured` is the table's, or has an entry for it."""
+    parts = list(parts)
+    others = [key for key, value in measured.items() if isinstance(value, Mapping) and "files" in value]
+    own = measured.get(table, {})
+    shown = {**{k: v for k, v in measured.items() if k not in others}, **own}
+    for part in parts:
+        platform.lake.publish(table, part, (epochs or {}).get(part))
+    count = shown.get("dagster/row_count", shown.get("rows", "?"))
+    dg.get_dagster_logger().info(f"published {table}: {count} rows, {parts[0]} to {parts[-1]}")
+    return dg.MaterializeResult(asset_key=table, metadata={"parts": f"{parts[0]} to {parts[-1]}", **shown})
+
+
+def _candidate(platform: Platform, table: str, parts: Sequence[str]):
+    return platform.spark().read.parquet(*(str(platform.lake.candidate(table, p)) for p in parts))

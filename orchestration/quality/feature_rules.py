@@ -1,0 +1,201 @@
+"""The row rules that the declarations imply: a newly declared aggregate is covered the same day."""
+
+from collections.abc import Iterable
+from itertools import permutations
+
+from feature_repo.behavior import (
+    AGGREGATES,
+    EMBEDDING_DIM,
+    HOPS_S,
+    SESSION_ACTIVITY,
+    SESSION_AGGREGATES,
+    WINDOWS,
+    Feature,
+)
+from feature_repo.windows import US, Window
+from orchestration.quality.expectations import FIX_JOB
+from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative, is_null
+
+UNIT_NORM_TOLERANCE = 1e-3
+VECTOR_COLUMNS = {"dimension": "size(embedding)", "norm": "vector_norm(embedding)"}
+
+
+def nested_windows(windows: Iterable[Window]) -> tuple[tuple[Window, Window], ...]:
+    """Pairs (short, long) of which the long one covers the short one at every instant.
+
+    The short window's tail lies after `t - length - hop`, the long one's at or before `t - length`.
+    With one and the same hop both tails move together. Pairs that follow from others are left out.
+    """
+
+    def covers(long: Window, short: Window) -> bool:
+        slack_s = 0 if long.hop_s == short.hop_s else short.hop_s
+        return long.length_s >= short.length_s + slack_s
+
+    nested = {(short, long) for short, long in permutations(windows, 2) if covers(long, short)}
+    return tuple(
+        sorted(
+            (
+                (short, long)
+                for short, long in nested
+                if not any((short, w) in nested and (w, long) in nested for w in windows)
+            ),
+            key=lambda pair: pair[0].length_s,
+        )
+    )
+
+
+def _filled_and_not_negative(features: Iterable[Feature]) -> tuple[RowRule, RowRule]:
+    names = tuple(f.name for f in features)
+    return (
+        RowRule("features_are_filled", "no feature is null", FIX_JOB, is_null(names)),
+        RowRule(
+            "features_are_not_negative",
+            "counts, sums and durations are at least 0",
+            FIX_JOB,
+            is_negative(names),
+        ),
+    )
+
+
+def windowed_rules(features: Iterable[Feature]) -> tuple[RowRule, ...]:
+    """For a view of every aggregate over every window."""
+    nested = tuple(
+        (a.feature(short), a.feature(long)) for a in AGGREGATES for short, long in nested_windows(WINDOWS)
+    )
+    amounts = tuple(
+        (count.feature(w), amount.feature(w))
+        for count in AGGREGATES
+        for amount in AGGREGATES
+        for w in WINDOWS
+        if (count.op, amount.op) == ("count", "sum") and count.event_types == amount.event_types
+    )
+    return (
+        *_filled_and_not_negative(features),
+        RowRule(
+            "longer_windows_count_no_less",
+            "a window that covers a shorter one counts at least as much",
+            FIX_JOB,
+            is_greater(nested),
+        ),
+        RowRule(
+            "no_amount_without_its_event",
+            "a sum is 0 over a window in which its kind of event did not happen",
+            FIX_JOB,
+            tuple(Broken(f"{n} = 0 AND {sum_} <> 0", (n, sum_)) for n, sum_ in amounts),
+        ),
+    )
+
+
+def session_rules() -> tuple[RowRule, ...]:
+    kinds = tuple(a.name for a in SESSION_AGGREGATES if a.op == "count" and a.event_types)
+    duration = ("session_event_count", "session_duration_s")
+    cart = ("session_add_to_cart_count", "session_cart_amount")
+    return (
+        *_filled_and_not_negative(SESSION_ACTIVITY),
+        RowRule(
+            "a_row_follows_an_event",
+            "a row counts at least its own event, and no more events by kind than in all",
+            FIX_JOB,
+            (
+                Broken("session_event_count < 1", ("session_event_count",)),
+                Broken(f"{' + '.join(kinds)} > session_event_count", ("session_event_count", *kinds)),
+            ),
+        ),
+        RowRule(
+            "duration_fits_the_events",
+            "the duration is a finite number of seconds, and 0 after one event",
+            FIX_JOB,
+            (
+                Broken("NOT session_duration_s < double('Infinity')", duration),
+                Broken("session_event_count = 1 AND session_duration_s <> 0", duration),
+            ),
+        ),
+        RowRule(
+            "no_cart_amount_without_a_cart",
+            "session_cart_amount is 0 while nothing was added to the cart",
+            FIX_JOB,
+            (Broken(f"{cart[0]} = 0 AND {cart[1]} <> 0", cart),),
+        ),
+    )
+
+
+def vector_rules() -> tuple[RowRule, ...]:
+    """For a column `embedding`, with VECTOR_COLUMNS derived from it."""
+    return (
+        RowRule(
+            "embedding_has_the_declared_dimension",
+            f"every vector has {EMBEDDING_DIM} numbers",
+            "the encoder does not fit EMBEDDING_DIM: check INTENT_ENCODER, then embed again",
+            (
+                Broken("embedding IS NULL", ("embedding",)),
+                Broken(f"dimension <> {EMBEDDING_DIM}", ("dimension",)),
+            ),
+        ),
+        RowRule(
+            "embedding_is_finite",
+            "no number in a vector is null, NaN or infinite",
+            "the encoder overflowed, most likely in half precision: embed again in full precision",
+            (
+                Broken(
+                    "embedding IS NOT NULL AND coalesce(NOT norm < float('Infinity'), true)",
+                    ("norm",),
+                ),
+            ),
+        ),
+        RowRule(
+            "embedding_has_unit_norm",
+            f"every vector has length 1 within {UNIT_NORM_TOLERANCE:g}",
+            "the vectors were stored before they were normalised: mend the job, embed again",
+            (
+                Broken(
+                    f"norm < float('Infinity') AND abs(norm - 1) > {UNIT_NORM_TOLERANCE}",
+                    ("norm",),
+                ),
+            ),
+        ),
+    )
+
+
+def tiles_rule() -> RowRule:
+    """`tiles`: JSON `[[hop_s, start_us, aggregate, value], ...]`."""
+    tiles = "from_json(tiles, 'array<array<bigint>>')"
+    hop, start, aggregate, value = (f"get(t, {i})" for i in range(4))
+    right = " AND ".join(
+        (
+            "size(t) = 4",
+            f"{hop} IN ({', '.join(map(str, HOPS_S))})",
+            f"try_mod({start}, {hop} * {US}) = 0",
+            f"{aggregate} BETWEEN 0 AND {len(AGGREGATES) - 1}",
+            f"{value} >= 0",
+        )
+    )
+    return RowRule(
+        "tiles_are_well_formed",
+        "tiles is JSON [[hop, start, aggregate, value], ...]: declared, aligned, not negative",
+        FIX_JOB,
+        (Broken(f"NOT coalesce(forall({tiles}, t -> coalesce({right}, false)), false)", ("tiles",)),),
+    )
+
+
+def state_rule() -> RowRule:
+    """`state`: JSON object of SESSION_AGGREGATES by name."""
+    state = "from_json(state, 'map<string,bigint>')"
+    names = ", ".join(f"'{a.name}'" for a in SESSION_AGGREGATES)
+    events, first, last = (
+        f"element_at({state}, 'session_{part}')"
+        for part in ("event_count", "first_event_us", "last_event_us")
+    )
+    right = " AND ".join(
+        (
+            f"size(array_except(map_keys({state}), array({names}))) = 0",
+            f"forall(map_values({state}), v -> coalesce(v >= 0, false))",
+            f"{events} >= 1",
+            f"{first} <= {last}",
+        )
+    )
+    return RowRule(
+        "state_is_well_formed",
+        "state is JSON {aggregate: value}: declared, one event or more, in order of time",
+        FIX_JOB,
+        (Broken(f"NOT coalesce({right}, false)", ("state",)),),
+    )

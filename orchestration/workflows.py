@@ -1,0 +1,123 @@
+"""What the command line does with the platform: the same jobs that Dagster's UI runs, in this process."""
+
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from orchestration import releases
+from orchestration.importing import Import
+from orchestration.partitions import range_tags
+from orchestration.resources import Platform
+from orchestration.staleness import stale_days
+from spark_jobs.importers import Progress
+from spark_jobs.lake import Lake
+
+# Of a run's log only what the assets say themselves; the whole is in Dagster's UI.
+INFO_LINES = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
+
+
+class JobFailed(RuntimeError):
+    """A Dagster run failed; the message is the first failed step's."""
+
+
+def import_log(path: Path, format: str, progress: Progress | None = None):
+    platform = Platform.from_environment()
+    settings = platform.settings
+    now = None if settings.clock == "event" else platform.clock()
+    job = Import(platform.lake, platform.ledger, settings.door, now, settings.clock_max_jump_s)
+    return job.run(path, format, progress)
+
+
+def materialize_days(first: str | None, last: str | None) -> dict:
+    """Land, run the days, put them into service, and build a release where none is served yet."""
+    from orchestration.definitions import defs
+
+    platform = Platform.from_environment()
+    definitions = defs()
+    instance = dg.DagsterInstance.get()
+    runs: dict[str, str] = {}
+
+    def run(job: str, tags: dict[str, str] | None = None) -> None:
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance, tags=tags or {}, run_config=INFO_LINES, raise_on_error=False
+        )
+        runs[job] = result.run_id
+        if not result.success:
+            raise JobFailed(first_failure(result))
+
+    run("landing")
+    days = days_asked(platform, first, last)
+    if days:
+        run("daily", range_tags(days[0], days[-1]))
+        run("serving")
+    if releases.served(platform) is None:
+        run("training")
+    pointer = releases.served(platform)
+    return {
+        "days": days,
+        "covered_epoch": platform.lake.read_state("serving").get("covered_epoch", 0),
+        "rows": {table: rows(platform.lake, table) for table in SHOWN},
+        "release": pointer.id if pointer else None,
+        "runs": runs,
+    }
+
+
+SHOWN = ("user_activity", "item_activity", "session_activity", "user_intent_embedding", "user_tiles")
+
+
+def days_asked(platform: Platform, first: str | None, last: str | None) -> list[str]:
+    """The days to run: those asked for that have events, or those whose events no table has seen."""
+    with_events = list(platform.lake.ledger_days())
+    if not with_events:
+        raise ValueError("the lake has no events: `intent import` a log or post some to the API first")
+    if first is None and last is None:
+        return stale_days(platform.lake)
+    first, last = parse_day(first or with_events[0]), parse_day(last or with_events[-1])
+    days = [day for day in with_events if first <= day <= last]
+    if not days:
+        raise ValueError(
+            f"no events from {first} to {last}: the lake has {with_events[0]} to {with_events[-1]}"
+        )
+    return days
+
+
+def parse_day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError(f"{text} is not a day such as 2019-10-01") from None
+
+
+def rows(lake: Lake, table: str) -> int:
+    """The rows a table has published, from the footers of its files."""
+    return sum(
+        pq.read_metadata(path).num_rows
+        for part in lake.parts(table)
+        for path in lake.partition(table, part).glob("*.parquet")
+    )
+
+
+def first_failure(result: dg.ExecuteInProcessResult) -> str:
+    event = next(e for e in result.all_events if e.is_step_failure)
+    error = event.event_specific_data.error
+    while error.cause is not None:
+        error = error.cause
+    name, _, message = error.message.strip().partition(": ")
+    return f"{event.step_key}: {message if name.endswith('Failure') else f'{name}: {message}'}"
+
+
+def verify_scores(count: int):
+    """Recompute the newest logged scores, once everything they knew is in the lake and its tables."""
+    from orchestration.verification import newest_scores, verify
+
+    platform = Platform.from_environment()
+    if platform.lake.ledger_days() and (stale := stale_days(platform.lake)):
+        raise ValueError(
+            f"events of {stale[0]} to {stale[-1]} are not in the tables yet: run `intent materialize` first"
+        )
+    records = newest_scores(platform, count)
+    if not records:
+        raise ValueError("no score has been logged: score some shoppers first (INTENT_SCORE_LOG above 0)")
+    return verify(platform, records)
