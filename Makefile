@@ -59,7 +59,8 @@ lock: ## compile requirements.lock from requirements.in (needs uv, and pip's fin
 	@mv requirements.lock.head requirements.lock && rm requirements.lock.new
 
 clean: ## delete .venv, .cache and the state of every run
-	@[ ! -d .state/redis ] || $(BIN)/python -c 'import pathlib, online_api.redis_server as server; server.stop_redis(pathlib.Path(".state"))'
+	@for state in .state .state/demo/*; do [ ! -d "$$state/redis" ] || $(BIN)/python -c \
+	  'import pathlib, sys, online_api.redis_server as server; server.stop_redis(pathlib.Path(sys.argv[1]))' "$$state"; done
 	@rm -rf $(VENV) .cache .state
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf ./*.egg-info

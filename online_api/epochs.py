@@ -113,6 +113,10 @@ class BlockingLedger:
         (clock,) = self._redis.run([("GET", keys.CLOCK)])
         return None if clock is None else int(clock)
 
+    def has_release(self) -> bool:
+        (pointer,) = self._redis.run([("GET", keys.RELEASE)])
+        return pointer is not None
+
     def advance_clock(self, event_time: int) -> int:
         """Moves the clock to this event time unless it is past it; answers where it stands."""
         (clock,) = self._redis.run([RAISE(keys.CLOCK, event_time)])

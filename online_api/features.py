@@ -189,9 +189,9 @@ class _Places:
             return ViewRow((None,) * len(view.features), (NOT_FOUND,) * len(view.features), None)
         position, start = place
         *stored, time = reads.replies[position][start : start + len(view.fields)]
-        if time is None:
-            stored = [None] * len(stored)
         written = None if time is None else decode_timestamp(time)
+        if written is None or written > as_of:  # nothing stored, or nothing yet at that instant
+            stored, written = [None] * len(stored), None
         values = [decode_value(field) if field else None for field in stored]
         stale = written is not None and _too_old(written, as_of, view.ttl_s)
         statuses = [

@@ -96,16 +96,21 @@ def process(module: str, *arguments: str):
     log_path = Path(os.environ["INTENT_STATE"]) / f"{module.split('.')[-1]}.log"
     with log_path.open("ab") as log:
         started = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], stdout=log, stderr=log, cwd=ROOT
+            [sys.executable, "-m", module, *arguments],
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            start_new_session=True,
         )
     try:
         yield started
     finally:
-        started.send_signal(signal.SIGINT)
+        # the whole group: `dagster dev` has a server and a daemon below it
+        os.killpg(started.pid, signal.SIGTERM)
         try:
             started.wait(15)
         except subprocess.TimeoutExpired:
-            started.kill()
+            os.killpg(started.pid, signal.SIGKILL)
 
 
 def wait_until_ready(api: subprocess.Popen, url: str) -> None:

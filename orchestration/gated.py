@@ -84,7 +84,7 @@ def publish(
     parts = list(parts)
     others = [key for key, value in measured.items() if isinstance(value, Mapping) and "files" in value]
     own = measured.get(table, {})
-    shown = {**{k: v for k, v in measured.items() if k not in others}, **own}
+    shown = {k: v for k, v in {**measured, **own}.items() if k not in others and v not in ([], {})}
     for part in parts:
         platform.lake.publish(table, part, (epochs or {}).get(part))
     count = shown.get("dagster/row_count", shown.get("rows", "?"))

@@ -35,8 +35,19 @@ def read_report(platform: Platform, name: str) -> dict[str, Any]:
     return msgspec.json.decode((platform.settings.state / "models" / f"{name}_report.json").read_bytes())
 
 
-def behavior_report(platform: Platform) -> BehaviorReport:
-    return msgspec.convert(read_report(platform, "behavior"), BehaviorReport)
+def build(platform: Platform, created_on: date) -> str:
+    """Pack what was trained last into a release and track it, not yet served; returns its id."""
+    release_id = release_store.build_release(
+        behavior_folder(platform),
+        utterance_folder(platform),
+        platform.encoder.revision,
+        msgspec.convert(read_report(platform, "behavior"), BehaviorReport),
+        read_report(platform, "utterance"),
+        platform.releases,
+        created_on,
+    )
+    tracking.log_release(platform.releases / release_id, platform.tracking, now_ms())
+    return release_id
 
 
 def provenance(lake: Lake) -> str:

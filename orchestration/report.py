@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.behavior.report import BehaviorReport
+from models.utterance.evaluation import utterance_lines
 from orchestration.resources import Platform
 from spark_jobs.lake import Lake
 
@@ -87,21 +88,6 @@ def show_models(platform: Platform) -> None:
     out.print("utterance intents:")
     for line in utterance_lines(manifest["metrics"]["utterance"]):
         out.print(f"  {line}", soft_wrap=True, markup=False)
-
-
-def utterance_lines(metrics: dict[str, dict]) -> list[str]:
-    """One line for each text the utterance model was measured on."""
-    lines = []
-    for measured in metrics.values():
-        low, high = measured["accuracy_95"]
-        by_language = ", ".join(f"{k} {v:.3f}" for k, v in measured["accuracy_by_language"].items())
-        lines.append(
-            f"accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f}), macro F1 "
-            f"{measured['macro_f1']:.3f}, {by_language}; {measured['rows']} texts "
-            f"[{measured['data']}; author: {measured['author']}"
-            + ("; proves nothing about quality]" if measured["author"] == "self-written" else "]")
-        )
-    return lines
 
 
 def show_score(who: str, score: dict) -> None:

@@ -6,10 +6,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redis.exceptions import RedisError
+
 from online_api.connection import BlockingRedis
 from online_api.epochs import BlockingLedger
-from online_api.redis_server import ensure_redis
-from online_api.settings import Settings
+from online_api.redis_server import RedisUnavailable, ensure_redis
+from online_api.settings import Settings, SettingsError
 from spark_jobs.lake import Lake
 
 if TYPE_CHECKING:
@@ -45,11 +47,22 @@ class Platform:
     @cached_property
     def redis_url(self) -> str:
         """The server of the settings, or the project's own, started if it does not run."""
-        return self.settings.redis_url or ensure_redis(self.settings.state)
+        url = self.settings.redis_url or ensure_redis(self.settings.state)
+        if not url.startswith(("redis://", "rediss://")):
+            raise SettingsError(
+                f"INTENT_REDIS_URL={url}: Feast materializes to a single server here, redis:// or rediss://"
+            )
+        return url
 
     @cached_property
     def ledger(self) -> BlockingLedger:
-        return BlockingLedger(BlockingRedis(self.redis_url), self.settings)
+        """Raises RedisUnavailable with one clear line when the server of the settings does not answer."""
+        try:
+            return BlockingLedger(BlockingRedis(self.redis_url), self.settings)
+        except (RedisError, OSError) as error:
+            raise RedisUnavailable(
+                f"Redis at {self.redis_url} does not answer ({error}): start it, or set INTENT_REDIS_URL"
+            ) from error
 
     def spark(self) -> "SparkSession":
         """The session of this process; a run's steps share it."""
@@ -90,10 +103,11 @@ class Platform:
     def publication_instant(self) -> int:
         """An instant after every score served so far, from which on newly stored rows hold.
 
-        On the event clock, which stands still between events, publishing moves time by a microsecond.
+        On the event clock, which stands still between events, publishing moves time by a microsecond,
+        once there is a release to score with.
         """
         now = self.clock()
-        if self.settings.clock == "event":
+        if self.settings.clock == "event" and self.ledger.has_release():
             now += 1
             self.ledger.advance_clock(now)
         return now

@@ -2,12 +2,17 @@
 
 from datetime import date, timedelta
 
-from orchestration.partitions import LOOK_BACK_DAYS
+from feature_repo.behavior import WINDOWS
+from feature_repo.windows import DAY_S
 from spark_jobs.lake import Lake
 
 # The tables at the end of a day's path: a day is done when all of these have seen its newest events.
 LEAVES = ("user_activity", "user_intent_embedding")
 TILES = ("user_day_tiles", "item_day_tiles", "session_day_tiles")
+
+
+# How many days later an event can still be in some window.
+LOOK_BACK_DAYS = max(-(-(w.length_s + w.hop_s) // DAY_S) for w in WINDOWS)
 
 
 class UnevenTiles(RuntimeError):

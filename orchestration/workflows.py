@@ -7,8 +7,8 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from orchestration import releases
+from orchestration.defs.ledger.assets import landed_events
 from orchestration.importing import Import
-from orchestration.partitions import range_tags
 from orchestration.resources import Platform
 from orchestration.staleness import stale_days
 from spark_jobs.importers import Progress
@@ -32,22 +32,38 @@ def import_log(path: Path, format: str, progress: Progress | None = None):
 
 def materialize_days(first: str | None, last: str | None) -> dict:
     """Land, run the days, put them into service, and build a release where none is served yet."""
-    from orchestration.definitions import defs
-
+    first, last = (day and parse_day(day) for day in (first, last))
     platform = Platform.from_environment()
-    definitions = defs()
+    platform.ledger.recover_pending()  # a Redis that is down is told before anything is run
     instance = dg.DagsterInstance.get()
     runs: dict[str, str] = {}
 
-    def run(job: str, tags: dict[str, str] | None = None) -> None:
-        result = definitions.resolve_job_def(job).execute_in_process(
-            instance=instance, tags=tags or {}, run_config=INFO_LINES, raise_on_error=False
-        )
-        runs[job] = result.run_id
+    def finished(name: str, result: dg.ExecuteInProcessResult) -> None:
+        runs[name] = result.run_id
         if not result.success:
             raise JobFailed(first_failure(result))
 
-    run("landing")
+    landed = dg.materialize(
+        [landed_events],
+        instance=instance,
+        resources={"platform": platform},
+        run_config=INFO_LINES,
+        raise_on_error=False,
+    )
+    finished("landing", landed)
+    # Loaded only now: on the event clock the partitions end with the newest day that has landed.
+    from orchestration.definitions import defs
+    from orchestration.partitions import range_tags
+
+    definitions = defs()
+
+    def run(job: str, tags: dict[str, str] | None = None) -> None:
+        job_definition = definitions.resolve_job_def(job)
+        result = job_definition.execute_in_process(
+            instance=instance, tags=tags or {}, run_config=INFO_LINES, raise_on_error=False
+        )
+        finished(job, result)
+
     days = days_asked(platform, first, last)
     if days:
         run("daily", range_tags(days[0], days[-1]))
@@ -74,7 +90,7 @@ def days_asked(platform: Platform, first: str | None, last: str | None) -> list[
         raise ValueError("the lake has no events: `intent import` a log or post some to the API first")
     if first is None and last is None:
         return stale_days(platform.lake)
-    first, last = parse_day(first or with_events[0]), parse_day(last or with_events[-1])
+    first, last = first or with_events[0], last or with_events[-1]
     days = [day for day in with_events if first <= day <= last]
     if not days:
         raise ValueError(

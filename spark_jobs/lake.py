@@ -99,6 +99,10 @@ class Lake:
             if (wanted is None or f.day in wanted) and (upto_epoch is None or commit.epoch <= upto_epoch)
         ]
 
+    def live_days(self) -> set[str]:
+        """Days that have events posted to the API."""
+        return {f.day for c in self.commits() if c.kind == "stream" for f in c.files}
+
     def newest_event_time(self) -> int | None:
         return max((c.last_event_time for c in self.commits() if c.rows), default=None)
 

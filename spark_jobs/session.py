@@ -10,6 +10,8 @@ from spark_jobs.toolchain import REPOSITORY, spark_environment
 
 DRIVER_MEMORY = "2g"
 LOOPBACK = "127.0.0.1"
+# Adaptive execution merges small ones; more than this only costs time where the cores are few.
+LOCAL_SHUFFLE_PARTITIONS = 32
 
 # Set by spark-submit for the Python program it starts: the JVM runs already and has its master.
 STARTED_BY_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
@@ -71,6 +73,8 @@ def driver_settings(master: str, scratch: Path) -> dict[str, str]:
         "spark.driver.extraJavaOptions": f'-XX:-UsePerfData "-Djava.io.tmpdir={scratch / "tmp"}"',
         "spark.executor.extraJavaOptions": "-XX:-UsePerfData",
     }
+    if master.startswith("local"):
+        settings["spark.sql.shuffle.partitions"] = str(LOCAL_SHUFFLE_PARTITIONS)
     if master.startswith(("local", f"spark://{LOOPBACK}:")):
         settings |= {"spark.driver.bindAddress": LOOPBACK, "spark.driver.host": LOOPBACK}
     return settings

@@ -1,1 +1,11 @@
+from orchestration.environment import confine
+
+confine()
+
+from hypothesis import HealthCheck, settings  # noqa: E402
+
 pytest_plugins = ["tests.spark_fixtures"]
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")

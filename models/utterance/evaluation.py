@@ -59,6 +59,21 @@ def evaluate(
     }
 
 
+def utterance_lines(metrics: dict[str, dict]) -> list[str]:
+    """One line for each text the utterance model was measured on."""
+    lines = []
+    for measured in metrics.values():
+        low, high = measured["accuracy_95"]
+        by_language = ", ".join(f"{k} {v:.3f}" for k, v in measured["accuracy_by_language"].items())
+        lines.append(
+            f"accuracy {measured['accuracy']:.3f} ({low:.3f} to {high:.3f}), macro F1 "
+            f"{measured['macro_f1']:.3f}, {by_language}; {measured['rows']} texts "
+            f"[{measured['data']}; author: {measured['author']}"
+            + ("; proves nothing about quality]" if measured["author"] == "self-written" else "]")
+        )
+    return lines
+
+
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     """Mean gap between confidence and accuracy over equal-width bins, weighted by rows."""
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)

@@ -28,8 +28,18 @@ training = dg.define_asset_job(
     description="Labels, training rows, models, and a release that is served if it passes its gates.",
 )
 
-land_every_five_minutes = dg.ScheduleDefinition(job=landing, cron_schedule="*/5 * * * *")
-train_every_night = dg.ScheduleDefinition(job=training, cron_schedule="0 3 * * *")
+land_every_five_minutes = dg.ScheduleDefinition(
+    name="land_every_five_minutes",
+    job=landing,
+    cron_schedule="*/5 * * * *",
+    description="Moves the live log into the lake.",
+)
+train_every_night = dg.ScheduleDefinition(
+    name="train_every_night",
+    job=training,
+    cron_schedule="0 3 * * *",
+    description="Builds a release from the newest days; it is served if it passes its gates.",
+)
 
 
 @dg.sensor(

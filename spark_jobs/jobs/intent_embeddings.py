@@ -6,17 +6,18 @@ the clock of the run, and rows of earlier runs of that day stay: they are what w
 then.
 """
 
+from collections.abc import Set
 from datetime import date, timedelta
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feature_repo.behavior import EMBEDDING_DIM, RECENT_QUERIES, VIEW_TTL_S
+from feature_repo.behavior import RECENT_QUERIES, VIEW_TTL_S
 from feature_repo.events import from_us
 from spark_jobs.jobs import text_embeddings
 from spark_jobs.jobs.command import day_parser, days_between, execute
 from spark_jobs.jobs.tables import SCHEMAS, read_days, require_published, write_days
-from spark_jobs.lake import Lake, day_bounds
+from spark_jobs.lake import Lake, day_bounds, day_of
 from spark_jobs.transforms.texts import (
     content_hash,
     day_column,
@@ -29,15 +30,23 @@ from spark_jobs.transforms.texts import (
 USER, QUERY, ITEM = "user_intent_embedding", "query_embedding", "item_embedding"
 
 
-def run(spark: SparkSession, lake: Lake, days: list[str], revision: str, clock: int) -> dict:
+def run(
+    spark: SparkSession,
+    lake: Lake,
+    days: list[str],
+    revision: str,
+    clock: int,
+    live: Set[str] = frozenset(),
+) -> dict:
     """Write candidates of the three views for `days`; metadata by view.
 
-    `clock`, microseconds UTC, stamps the rows of the day it falls in.
+    `clock`, microseconds UTC, is the instant of publication; `live` are the days on which events were
+    posted while features were being served.
     """
     require_published(lake, text_embeddings.TABLE, days)
     first, last = min(days), max(days)
     since = date.fromisoformat(first) - timedelta(seconds=VIEW_TTL_S[USER])
-    history = read_days(spark, lake, "clean_events", since.isoformat(), last)
+    history = read_days(spark, lake, "clean_events", since.isoformat(), max(last, day_of(clock)))
     events = read_days(spark, lake, "clean_events", first, last)
     vectors = (
         spark.read.parquet(str(lake.table(text_embeddings.TABLE)))
@@ -46,15 +55,16 @@ def run(spark: SparkSession, lake: Lake, days: list[str], revision: str, clock: 
     )
     stamps = F.broadcast(
         spark.createDataFrame(
-            [(day, from_us(as_of(day, clock))) for day in days], "day string, as_of timestamp"
+            [(day, from_us(as_of(day, clock, live))) for day in days], "day string, as_of timestamp"
         )
     )
     recent = recent_texts(typed_texts(history), stamps, RECENT_QUERIES)
     typed = typed_texts(events).select(day_column(), "text", F.col("text").alias("query"))
     made = {
         USER: with_vectors(recent, vectors)
+        .select("user_id", "day", "as_of", "embedding")
         .groupBy("user_id", "day", "as_of")
-        .agg(mean_direction(in_order("position", "embedding"), EMBEDDING_DIM).alias("embedding")),
+        .applyInArrow(mean_direction, "user_id string, day string, as_of timestamp, embedding array<float>"),
         QUERY: with_vectors(typed.distinct().join(stamps, "day"), vectors),
         ITEM: with_vectors(item_texts(events).join(stamps, "day"), vectors),
     }
@@ -66,20 +76,16 @@ def run(spark: SparkSession, lake: Lake, days: list[str], revision: str, clock: 
     }
 
 
-def as_of(day: str, clock: int) -> int:
-    """When a day's rows begin to hold: at its end, or now while the day is still being written."""
+def as_of(day: str, clock: int, live: Set[str]) -> int:
+    """When a day's rows begin to hold: at its end, or at their publication if they were not there
+    before while the day was being served: a day that goes on, or one with events posted live."""
     start, end = day_bounds(day)
-    return clock if start <= clock < end else end
+    return clock if start <= clock < end or day in live else end
 
 
 def with_vectors(texts: DataFrame, vectors: DataFrame) -> DataFrame:
     hashed = texts.withColumn("content_hash", content_hash(F.col("text")))
     return hashed.join(vectors, "content_hash")
-
-
-def in_order(position: str, value: str) -> Column:
-    entries = F.array_sort(F.collect_list(F.struct(position, value)))
-    return F.transform(entries, lambda entry: entry[value])
 
 
 def stamped(rows: DataFrame, revision: str, clock: int) -> DataFrame:

@@ -111,32 +111,41 @@ def _loaded(revision: str, load: Callable[[], Embedder]) -> Embedder:
     return _encoders[revision]
 
 
-def mean_direction(vectors: Column, dim: int) -> Column:
-    """The unit vector along the mean of vectors: array<array<float>> -> array<float> [dim]."""
-    zero = F.array_repeat(F.lit(0.0).cast("double"), dim)
-    total = F.aggregate(vectors, zero, lambda sums, v: F.zip_with(sums, v, lambda a, b: a + b.cast("double")))
-    length = F.sqrt(F.aggregate(total, F.lit(0.0).cast("double"), lambda acc, x: acc + x * x))
-    return F.transform(total, lambda x: F.try_divide(x, length).cast("float"))
+def mean_direction(group: pa.Table) -> pa.Table:
+    """For `applyInArrow`: one row with the group's keys and the unit vector along its embeddings' mean.
+
+    The other columns are the same throughout a group. float64 inside, so that the order of the rows
+    does not show.
+    """
+    vectors = group.column("embedding").combine_chunks()
+    matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
+    total = matrix.astype(np.float64).sum(axis=0)
+    unit = (total / np.linalg.norm(total)).astype(np.float32)
+    keys = [name for name in group.column_names if name != "embedding"]
+    return group.select(keys).slice(0, 1).append_column("embedding", pa.array([unit], vectors.type))
 
 
-def recent_texts(typed: DataFrame, days: DataFrame, count: int) -> DataFrame:
-    """The last `count` texts of each shopper at the end of each day on which they typed something.
+def recent_texts(typed: DataFrame, stamps: DataFrame, count: int) -> DataFrame:
+    """The last `count` texts, at the instant a day's rows begin to hold, of each shopper who typed
+    something on that day. Rows: user_id, day, as_of, text.
 
-    `days` has one row per day asked for: day, as_of. Rows: user_id, day, as_of, position, text.
+    `stamps` has a row per day asked for: day, as_of. Of days with one and the same instant the newest
+    has the shopper's row.
     """
     active = (
         typed.select("user_id", day_column())
         .distinct()
-        .join(F.broadcast(days), "day")
-        .select("user_id", "day", "as_of")
+        .join(F.broadcast(stamps), "day")
+        .groupBy("user_id", "as_of")
+        .agg(F.max("day").alias("day"))
     )
-    newest_first = Window.partitionBy("user_id", "day").orderBy(
+    newest_first = Window.partitionBy("user_id", "as_of").orderBy(
         F.desc("event_time"), F.desc("epoch"), F.desc("seq")
     )
     return (
         active.join(typed, "user_id")
-        .where(F.col("event_time") < F.date_add(F.to_date("day"), 1).cast("timestamp"))
+        .where((F.col("event_time") < F.col("as_of")) | (day_column() == F.col("day")))
         .withColumn("position", F.row_number().over(newest_first))
         .where(F.col("position") <= count)
-        .select("user_id", "day", "as_of", "position", "text")
+        .select("user_id", "day", "as_of", "text")
     )

@@ -2,13 +2,13 @@ import shutil
 
 import dagster as dg
 
-from models import tracking
 from models.behavior.plot import reliability_svg
 from models.behavior.train import train_behavior
 from models.encoder import export_onnx
-from models.release import build_release, gates
+from models.release import gates
 from models.runtime.utterance import UtteranceModel
 from models.utterance import build_utterance
+from models.utterance.evaluation import utterance_lines
 from orchestration import releases
 from orchestration.defs.training.assets import read_training_rows, training_rows
 from orchestration.resources import Platform
@@ -58,11 +58,12 @@ def utterance_model(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResul
     )
     tested = metrics.get("test", metrics["held_out"])
     releases.write_report(platform, "utterance", metrics)
+    lines = utterance_lines(metrics)
     return dg.MaterializeResult(
         metadata={
             "accuracy": tested["accuracy"],
             "macro F1": tested["macro_f1"],
-            "measured on": f"{tested['data']}, written by: {tested['author']}",
+            "figures for people": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines)),
             "figures": dg.MetadataValue.json(metrics),
         }
     )
@@ -116,17 +117,8 @@ def behavior_model(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult
     ),
 )
 def release(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):
-    release_id = build_release(
-        releases.behavior_folder(platform),
-        releases.utterance_folder(platform),
-        platform.encoder.revision,
-        releases.behavior_report(platform),
-        releases.read_report(platform, "utterance"),
-        platform.releases,
-        releases.today(),
-    )
+    release_id = releases.build(platform, releases.today())
     path = platform.releases / release_id
-    logged = tracking.log_release(path, platform.tracking, releases.now_ms())
     failures = gates(path, platform.encoders)
     yield dg.AssetCheckResult(
         asset_key="release",
@@ -144,6 +136,6 @@ def release(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfo
         metadata={
             "release": release_id,
             "served before": ", ".join(pointer.previous),
-            "MLflow run": logged.run_id,
+            "tracked in": dg.MetadataValue.path(str(platform.tracking)),
         }
     )

@@ -57,7 +57,12 @@ def embedding_views(context: dg.AssetExecutionContext, platform: dg.ResourcePara
     run_days, epochs = days_to_run(context, platform)
     revision = platform.encoder.revision
     measured = intent_embeddings.run(
-        platform.spark(), platform.lake, run_days, revision, platform.publication_instant()
+        platform.spark(),
+        platform.lake,
+        run_days,
+        revision,
+        platform.publication_instant(),
+        platform.lake.live_days(),
     )
     suite_of = {
         "user_intent_embedding": suites.user_intent_embedding(revision),
