@@ -48,7 +48,7 @@ def run(log: Path | None, serve: bool) -> None:
     imported = intent("import", str(log))
     report.step("materializing: Dagster runs Spark, Great Expectations, Feast and the models (minutes)")
     materialized = intent("materialize")
-    port = free_port(API_PORT)
+    port = port_near(API_PORT)
     report.step("starting the online API")
     with online_api(port) as url:
         scores = report.score_some(url, TYPED, SHOPPERS_SHOWN)
@@ -56,7 +56,7 @@ def run(log: Path | None, serve: bool) -> None:
         if not serve:
             report.show_commands()
             return
-        ui_port = free_port(UI_PORT)
+        ui_port = port_near(UI_PORT)
         with dagster_ui(ui_port):
             report.show_places(url, f"http://127.0.0.1:{ui_port}")
             signal.pause()
@@ -129,19 +129,19 @@ def wait_until_ready(api: subprocess.Popen, url: str) -> None:
     sys.exit(f"make demo: the API did not become ready; see {os.environ['INTENT_STATE']}/cli.log")
 
 
-def free_port(preferred: int) -> int:
+def port_near(preferred: int) -> int:
     """The preferred port, or another where it is taken."""
     import socket
 
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    raise AssertionError("the system gives no port")
+    from online_api.redis_server import free_port
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            return free_port()
+    return preferred
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What the tables have seen of the ledger: which days must run, and which epochs a snapshot covers."""
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 from feature_repo.behavior import WINDOWS
@@ -20,16 +21,29 @@ class UnevenTiles(RuntimeError):
 
 
 def stale_days(lake: Lake) -> list[str]:
-    """Days with events that some table has not seen, and every later day within the longest window."""
-    days = lake.ledger_days()
-    changed = [
-        day for day, newest in days.items() if any(lake.seen_epoch(table, day) < newest for table in LEAVES)
+    """Days of which some leaf has not seen all events of the days it looks back on, its own included."""
+    newest = lake.ledger_days()
+    return [
+        day
+        for day in newest
+        if any(
+            lake.seen_epoch(leaf, day) < sum(newest[d] for d in looked_back_on(newest, day))
+            for leaf in LEAVES
+        )
     ]
-    affected = set(changed)
-    for day in changed:
-        horizon = (date.fromisoformat(day) + timedelta(days=LOOK_BACK_DAYS)).isoformat()
-        affected.update(d for d in days if day < d <= horizon)
-    return sorted(affected)
+
+
+def seen_through_tiles(lake: Lake, day: str) -> int:
+    """What a leaf computed now sees of the ledger: the epochs that the tiles it looks back on hold, summed.
+
+    A sum, so that a change of any one of those days shows.
+    """
+    return sum(lake.seen_epoch(TILES[0], d) for d in looked_back_on(lake.ledger_days(), day))
+
+
+def looked_back_on(days: Iterable[str], day: str) -> list[str]:
+    earliest = (date.fromisoformat(day) - timedelta(LOOK_BACK_DAYS)).isoformat()
+    return [d for d in days if earliest <= d <= day]
 
 
 def covered_epoch(lake: Lake) -> int:

@@ -30,6 +30,22 @@ CANDIDATE = "candidate"
 TAIL, CURRENT = "tail", "current"
 SEEN_EPOCH = "_seen_epoch"
 
+# Where a shopper's data lies in the lake, and the column that names the shopper; rows that could not be
+# read are kept as they came in `quarantine`. What Redis holds is listed in `online_api/keys.py`.
+SHOPPER_TABLES = {
+    "ledger": "user_id",
+    "clean_events": "user_id",
+    "user_day_tiles": "entity_id",
+    "session_day_tiles": "user_id",
+    "user_activity": "user_id",
+    "session_activity": "user_id",
+    "user_intent_embedding": "user_id",
+    "user_tiles": "user_id",
+    "session_state": "user_id",
+    "training_labels": "user_id",
+    "training_rows": "user_id",
+}
+
 
 class LedgerFile(msgspec.Struct, frozen=True):
     day: str
@@ -136,7 +152,8 @@ class Lake:
     def publish(self, name: str, part: str, seen_epoch: int | None = None) -> None:
         """Put a candidate in place of what was served before it. A missing candidate is an error.
 
-        `seen_epoch`, the newest ledger epoch whose events the part holds, moves into place with it.
+        `seen_epoch` moves into place with it: the newest ledger epoch whose events the part holds, or,
+        of a part that looks back on other days, the sum of theirs.
         """
         candidate = self.candidate(name, part)
         if not candidate.is_dir():
@@ -146,7 +163,7 @@ class Lake:
         replace_folder(candidate, self.partition(name, part))
 
     def seen_epoch(self, name: str, part: str) -> int:
-        """The newest ledger epoch that the published part holds; 0: none, or not recorded."""
+        """What was given when the part was published; 0: it was not, or nothing was given."""
         path = self.partition(name, part) / SEEN_EPOCH
         return int(path.read_bytes()) if path.exists() else 0
 

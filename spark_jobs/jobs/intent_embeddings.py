@@ -28,6 +28,7 @@ from spark_jobs.transforms.texts import (
 )
 
 USER, QUERY, ITEM = "user_intent_embedding", "query_embedding", "item_embedding"
+KEYS = {QUERY: "query", ITEM: "item_id"}
 
 
 def run(
@@ -59,15 +60,18 @@ def run(
         )
     )
     recent = recent_texts(typed_texts(history), stamps, RECENT_QUERIES)
-    typed = typed_texts(events).select(day_column(), "text", F.col("text").alias("query"))
+    typed = typed_texts(events).select(day_column(), F.col("text").alias("query"), "text")
+    described = {QUERY: typed.distinct(), ITEM: item_texts(events)}
     made = {
-        USER: with_vectors(recent, vectors)
+        view: with_vectors(newest_day_only(texts.join(stamps, "day"), KEYS[view]), vectors)
+        for view, texts in described.items()
+    }
+    made[USER] = (
+        with_vectors(recent, vectors)
         .select("user_id", "day", "as_of", "embedding")
         .groupBy("user_id", "day", "as_of")
-        .applyInArrow(mean_direction, "user_id string, day string, as_of timestamp, embedding array<float>"),
-        QUERY: with_vectors(typed.distinct().join(stamps, "day"), vectors),
-        ITEM: with_vectors(item_texts(events).join(stamps, "day"), vectors),
-    }
+        .applyInArrow(mean_direction, "user_id string, day string, as_of timestamp, embedding array<float>")
+    )
     return {
         view: write_days(
             with_earlier_runs(spark, lake, view, stamped(rows, revision, clock), stamps), lake, view, days
@@ -81,6 +85,12 @@ def as_of(day: str, clock: int, live: Set[str]) -> int:
     before while the day was being served: a day that goes on, or one with events posted live."""
     start, end = day_bounds(day)
     return clock if start <= clock < end or day in live else end
+
+
+def newest_day_only(texts: DataFrame, key: str) -> DataFrame:
+    """Days served live share one instant: of their texts for a key the newest day's is the one."""
+    newest = (F.max_by("text", "day").alias("text"), F.max("day").alias("day"))
+    return texts.groupBy(key, "as_of").agg(*newest)
 
 
 def with_vectors(texts: DataFrame, vectors: DataFrame) -> DataFrame:

@@ -1,6 +1,5 @@
 """A real redis-server for a test session: in memory only, on a free loopback port."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import redis
 
-from online_api.redis_server import redis_binary
+from online_api.redis_server import free_port, redis_binary
 
 
 @contextmanager
@@ -25,12 +24,6 @@ def redis_process(folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(timeout=10)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def await_answer(port: int) -> None:

@@ -10,11 +10,11 @@ import redis
 
 from online_api.connection import BlockingRedis
 from online_api.epochs import BlockingLedger
-from online_api.redis_server import redis_binary
+from online_api.redis_server import free_port, redis_binary
 from online_api.settings import Settings
 from tests.online_api.client import running
 from tests.online_api.events import NOW, event, stamped
-from tests.online_api.redis_process import await_answer, free_port
+from tests.online_api.redis_process import await_answer
 
 SLOTS = 16_384
 

@@ -1,6 +1,13 @@
 import pytest
 
-from orchestration.staleness import LEAVES, TILES, UnevenTiles, covered_epoch, stale_days
+from orchestration.staleness import (
+    LEAVES,
+    TILES,
+    UnevenTiles,
+    covered_epoch,
+    seen_through_tiles,
+    stale_days,
+)
 from spark_jobs.lake import Commit, LedgerFile
 
 
@@ -15,6 +22,14 @@ def publish(lake, tables, day, epoch):
         lake.publish(table, day, epoch)
 
 
+def materialize(lake, *days):
+    """Publish the tiles of these days, then their leaves."""
+    for day in days:
+        publish(lake, TILES, day, lake.ledger_days()[day])
+    for day in days:
+        publish(lake, LEAVES, day, seen_through_tiles(lake, day))
+
+
 def test_a_day_is_stale_until_every_leaf_has_seen_its_newest_epoch(lake):
     commit(lake, 1, "import", "2024-03-01")
     assert stale_days(lake) == ["2024-03-01"]
@@ -26,10 +41,22 @@ def test_a_day_is_stale_until_every_leaf_has_seen_its_newest_epoch(lake):
 
 def test_a_late_event_reopens_its_day_and_those_that_look_back_on_it(lake):
     commit(lake, 1, "stream", "2024-03-01", "2024-03-20", "2024-04-20")
-    for day in lake.ledger_days():
-        publish(lake, LEAVES, day, 1)
+    materialize(lake, *lake.ledger_days())
+    assert stale_days(lake) == []
     commit(lake, 2, "stream", "2024-03-01")
     assert stale_days(lake) == ["2024-03-01", "2024-03-20"]
+
+
+def test_healing_the_late_day_alone_leaves_those_that_look_back_on_it_stale(lake):
+    commit(lake, 1, "stream", "2024-03-01", "2024-03-20")
+    materialize(lake, *lake.ledger_days())
+    commit(lake, 2, "stream", "2024-03-01")
+    commit(lake, 3, "stream", "2024-03-20")
+    materialize(lake, "2024-03-20")
+    materialize(lake, "2024-03-01")
+    assert stale_days(lake) == ["2024-03-20"]
+    materialize(lake, "2024-03-20")
+    assert stale_days(lake) == []
 
 
 def test_a_snapshot_covers_the_epochs_of_which_tiles_hold_everything(lake):

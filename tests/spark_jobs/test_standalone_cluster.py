@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pyspark
 import pytest
 
 from feature_repo.windows import DAY_US
+from online_api.redis_server import free_port
 from spark_jobs.lake import day_bounds
 from spark_jobs.toolchain import REPOSITORY, spark_environment
 from tests.parity.streams import random_events
@@ -23,12 +23,6 @@ START_LIMIT_S = 120
 JOB_LIMIT_S = 240
 # A JVM that lives for seconds does not earn back what it spends on optimising its code.
 QUICK_START = "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

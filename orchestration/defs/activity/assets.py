@@ -7,6 +7,7 @@ from orchestration.gated import contract_of, days_to_run, publish_if_sound
 from orchestration.partitions import ONE_RUN, days, with_history
 from orchestration.quality import suites
 from orchestration.resources import Platform
+from orchestration.staleness import seen_through_tiles
 from spark_jobs.jobs import activity as job
 from spark_jobs.jobs.command import now_us
 from spark_jobs.lake import TAIL, Lake
@@ -36,7 +37,8 @@ TABLES = {
     check_specs=contract_of(*TABLES),
 )
 def activity(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):
-    with_events, epochs = days_to_run(context, platform)
+    with_events, _ = days_to_run(context, platform)
+    epochs = {day: seen_through_tiles(platform.lake, day) for day in with_events}
     run_days = with_quiet_days(platform.lake, with_events)
     reaches_newest = run_days[-1] == max(platform.lake.ledger_days())
     measured = job.run(platform.spark(), platform.lake, run_days, created_at=now_us(), tail=reaches_newest)

@@ -5,6 +5,7 @@ from orchestration.gated import contract_of, days_to_run, publish_if_sound
 from orchestration.partitions import ONE_RUN, days
 from orchestration.quality import suites
 from orchestration.resources import Platform
+from orchestration.staleness import seen_through_tiles
 from spark_jobs.jobs import intent_embeddings
 from spark_jobs.jobs import text_embeddings as text_job
 
@@ -41,7 +42,7 @@ def text_embeddings(context: dg.AssetExecutionContext, platform: dg.ResourcePara
     specs=[
         dg.AssetSpec(
             view,
-            deps=[clean_events, text_embeddings],
+            deps=[clean_events, text_embeddings, "user_day_tiles"],
             group_name="text",
             kinds={"spark", "feast"},
             owners=["team:machine-learning"],
@@ -54,7 +55,8 @@ def text_embeddings(context: dg.AssetExecutionContext, platform: dg.ResourcePara
     check_specs=contract_of(*VIEWS),
 )
 def embedding_views(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):
-    run_days, epochs = days_to_run(context, platform)
+    run_days, _ = days_to_run(context, platform)
+    epochs = {day: seen_through_tiles(platform.lake, day) for day in run_days}
     revision = platform.encoder.revision
     measured = intent_embeddings.run(
         platform.spark(),

@@ -17,7 +17,9 @@ CLOCK = T2 + 5 * HOUR
 EVENTS = [
     *(stamped(f"a{n}", "search", T1 + n * SECOND, query="a") for n in range(RECENT_QUERIES)),
     stamped("b", "message", T1 + 60 * SECOND, text=" b ", user_id="u2"),
+    stamped("c0", "search", T1, query="c", user_id="u5"),
     stamped("c", "search", T2, query="c"),
+    stamped("i0", "view", T1, item_id="sku", category="shoes.running", brand="acme"),
     stamped("d", "search", T2, query="d", user_id="u3", consent="aggregate"),
     stamped("i", "view", T2, item_id="sku", category="shoes.running", brand="acme"),
     stamped("blank", "search", T2, query="   ", user_id="u4"),
@@ -59,8 +61,9 @@ def test_a_text_is_embedded_once_and_only_what_may_be(spark, lake, views):
 
 
 def test_another_encoder_revision_embeds_anew(spark, lake, views):
-    assert embed(spark, lake, [SECOND_DAY], "r2")["new_texts"] == 2
-    assert embed(spark, lake, [SECOND_DAY], "r1")["new_texts"] == 2  # r2 has taken the day's part
+    days = [FIRST, SECOND_DAY]
+    assert embed(spark, lake, days, "r2")["new_texts"] == 4
+    assert embed(spark, lake, days, "r1")["new_texts"] == 4  # r2 has taken the parts
     wrong = partial(LetterEncoder, "r3")
     with pytest.raises(Exception, match="revision r3"):
         text_embeddings.run(spark, lake, [FIRST], "r9", wrong)
@@ -91,9 +94,13 @@ def test_a_day_served_live_holds_from_its_publication_even_after_its_end(spark, 
         .collect()
         for day in (FIRST, SECOND_DAY)
     }
-    assert [r["user_id"] for r in rows[FIRST]] == ["u2"]
+    assert sorted(r["user_id"] for r in rows[FIRST]) == ["u2", "u5"]
     (mine,) = [r for r in rows[SECOND_DAY] if r["user_id"] == "u1"]
     assert mine["embedding"][2] > 0  # the text of the second day is in it
+    for view, key in (("query_embedding", "query"), ("item_embedding", "item_id")):
+        folders = [str(lake.candidate(view, day)) for day in (FIRST, SECOND_DAY)]
+        at_once = spark.read.parquet(*folders).where(F.unix_micros("event_timestamp") == CLOCK + 2 * HOUR)
+        assert at_once.count() == at_once.select(key).distinct().count() > 0
 
 
 def test_what_an_earlier_run_of_the_day_published_stays(spark, lake, views):
