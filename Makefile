@@ -35,7 +35,7 @@ $(STAMP): $(LOCKS)
 
 test: setup ## run all tests, or some with ARGS="-k name"
 	@rm -rf $(TEST_TMP) && mkdir -p $(TEST_TMP)
-	@TMPDIR="$(CURDIR)/$(TEST_TMP)" INTENT_STATE="$(CURDIR)/$(TEST_TMP)/state" $(BIN)/python $(CONFINED) $(BIN)/python -m pytest -q $(ARGS)
+	@TMPDIR="$(CURDIR)/$(TEST_TMP)" INTENT_STATE="$(CURDIR)/$(TEST_TMP)/state" $(BIN)/python $(CONFINED) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 demo: export DATA := $(DATA)
 demo: export SERVE := $(SERVE)

@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+MANY_PROCESSES = MULTIPROCESS_DIR in os.environ
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -38,7 +39,7 @@ RELEASE_LOADED = Gauge(
 
 
 def render() -> bytes:
-    if MULTIPROCESS_DIR not in os.environ:
+    if not MANY_PROCESSES:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)

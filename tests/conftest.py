@@ -4,6 +4,8 @@ confine()
 
 from hypothesis import HealthCheck, settings  # noqa: E402
 
+import online_api.metrics  # noqa: E402, F401  before Feast, which turns on the many-process mode of metrics
+
 pytest_plugins = ["tests.spark_fixtures"]
 
 # How long an example takes says more about what else the machine does than about the code.
