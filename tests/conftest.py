@@ -1,6 +1,10 @@
+import sys
+
 from orchestration.environment import confine
 
 confine()
+# PySpark takes a main module without a file for its own doctests, and exits. Workers of xdist have none.
+vars(sys.modules["__main__"]).setdefault("__file__", __file__)
 
 from hypothesis import HealthCheck, settings  # noqa: E402
 
