@@ -25,8 +25,10 @@ EventType = Literal[
 ]
 Scenario = Literal["search", "recommendation", "service", "marketing", "risk"]
 Consent = Literal["personalize", "aggregate"]
+Device = Literal["desktop", "mobile", "tablet", "other"]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 SCENARIOS: tuple[str, ...] = get_args(Scenario)
+DEVICES: tuple[str, ...] = get_args(Device)
 
 MAX_BATCH_EVENTS = 1_000
 MAX_ID_CHARS = 256
@@ -61,6 +63,7 @@ class Event(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defau
     text: Text | None = None
     scenario: Scenario | None = None
     consent: Consent | None = None
+    device: Device | None = None
 
 
 class LedgerEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -87,6 +90,7 @@ class LedgerEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     text: str | None
     scenario: str | None
     consent: str
+    device: str | None = None
 
     @property
     def amount(self) -> int:
@@ -177,6 +181,7 @@ def admit(event: Event, received_at: int, policy: DoorPolicy) -> LedgerEvent | R
         text=event.text,
         scenario=event.scenario,
         consent=event.consent or policy.consent,
+        device=event.device,
     )
 
 

@@ -15,7 +15,7 @@ from spark_jobs.lake import Lake, day_of
 BATCH_EVENTS = 100
 SENT = (
     "event_id", "user_id", "event_type", "session_id", "item_id", "category", "brand", "price",
-    "currency", "quantity", "query", "text", "scenario", "consent",
+    "currency", "quantity", "query", "text", "scenario", "consent", "device",
 )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("text", _STRING),
         pa.field("scenario", _STRING),
         pa.field("consent", _STRING, nullable=False),
+        pa.field("device", _STRING),
         pa.field("shard", pa.int32(), nullable=False),
         pa.field("seq", _INT, nullable=False),
         pa.field("epoch", _INT, nullable=False),

@@ -85,6 +85,7 @@ def test_the_limits_of_an_id(name: str) -> None:
         ("event_type", EVENT_TYPES, ["cart", "VIEW", "", 1, None]),
         ("scenario", SCENARIOS, ["home", ""]),
         ("consent", ["personalize", "aggregate"], ["yes", "", True]),
+        ("device", ["desktop", "mobile", "tablet", "other"], ["phone", "", 1]),
     ],
 )
 def test_the_limits_of_a_field(name: str, fine: list, bad: list) -> None:
@@ -200,6 +201,7 @@ def test_every_field_is_carried_over() -> None:
         "text": "t",
         "scenario": "risk",
         "consent": "aggregate",
+        "device": "mobile",
     }
     event = enter(**given_fields)
     assert {name: getattr(event, name) for name in given_fields} == given_fields
@@ -280,7 +282,7 @@ def test_the_wire_order_of_a_ledger_event_is_fixed() -> None:
     assert msgspec.msgpack.decode(packed, type=LedgerEvent) == event
     assert msgspec.msgpack.decode(packed) == [
         "e1", "u1", "view", NOW, NOW, NOW, None, None, None, None, 5, "USD", 2, None, None, None,
-        "personalize",
+        "personalize", None,
     ]  # fmt: skip
 
 
