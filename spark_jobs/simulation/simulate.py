@@ -2,176 +2,178 @@
 
     events.jsonl        what the shop received, in order of arrival
     ground_truth.csv    a row a visit: the hidden goal, and what came of it
+    stages.csv          a row an event of a person: what its shopper was doing just then
+    shoppers.csv        a row a shopper or bot: persona, and when it began to lapse
     utterances.csv      a row a query or message: language and the intent it was written for
+    promotions.csv      a row a campaign
     catalogue.csv       what is sold, with titles in Chinese and English
 
-All of it is invented: figures measured on it say nothing about real shoppers.
+All of it is invented: figures measured on it say nothing about real shoppers. docs/simulation.md tells
+what each column means.
 """
 
 import csv
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from datetime import date, timedelta
-from operator import itemgetter
+from math import ceil, exp
+from multiprocessing import get_context
 from pathlib import Path
-from random import Random
-from typing import IO
 
-import msgspec
-
-from feature_repo.events import rfc3339
-from feature_repo.windows import US
+from feature_repo.events import EARLIEST_EVENT, LATEST_EVENT, rfc3339
 from spark_jobs.lake import day_bounds
-from spark_jobs.simulation.behaviour import WEEKDAYS
-from spark_jobs.simulation.delivery import Arrival, arrivals
-from spark_jobs.simulation.shop import Catalogue, Shopper, new_shopper
-from spark_jobs.simulation.visit import Visit, crawl, shop
+from spark_jobs.simulation.catalogue import Catalogue
+from spark_jobs.simulation.merging import merge
+from spark_jobs.simulation.promotions import NAMES, Calendar, Promotion
+from spark_jobs.simulation.shard import TRUTH_COLUMNS, Shard, simulate_shard
 
 DEFAULT_START = date(2026, 3, 1)
-MIN_GAP_US = 2_700 * US
-
-TRUTH_COLUMNS = (
-    "session_id",
-    "user_id",
-    "goal",
-    "goal_at_end",
-    "language",
-    "is_bot",
-    "sends_session_id",
-    "first_event_time",
-    "last_event_time",
-    "events",
-    "purchases",
-)
-UTTERANCE_COLUMNS = ("event_id", "user_id", "language", "intent", "text")
+BATCH_EVENTS = 100_000
+UNFINISHED = ".simulating"
 CATALOGUE_COLUMNS = ("item_id", "category", "brand", "price_minor", "title_zh", "title_en")
-HOUR_US = 3_600 * US
+PROMOTION_COLUMNS = (
+    "promotion_id",
+    "category",
+    "starts_at",
+    "ends_at",
+    "discount_percent",
+    "traffic_lift",
+    "name_zh",
+    "name_en",
+)
+COUNTED = ("users", "bots", "sessions", "purchase_sessions", "events", "repeats")
+
+Summary = dict[str, int | float | str]
+
+
+def events_per_user(days: int) -> float:
+    """Events to be expected of a shopper: a curve fitted to runs of 3 to 365 days, in which some lapse."""
+    lasting, fading, fading_days = 3.9, 8.35, 70
+    return lasting * days + fading * fading_days * (1 - exp(-days / fading_days))
+
+
+def users_for(events: int, days: int) -> int:
+    return max(1, round(events / events_per_user(days)))
 
 
 def simulate(
-    users: int, days: int, seed: int, out: Path, start: date = DEFAULT_START
-) -> dict[str, int | float | str]:
-    """Write a run's files into the folder `out` and sum it up; equal arguments, equal bytes."""
-    for name, value in (("users", users), ("days", days)):
-        if value < 1:
+    users: int,
+    days: int,
+    seed: int,
+    out: Path,
+    start: date = DEFAULT_START,
+    processes: int | None = None,
+    batch_events: int = BATCH_EVENTS,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Summary:
+    """Write a run's files into the folder `out` and sum it up.
+
+    Equal arguments give equal bytes, whatever the number of `processes` (default: one a core) and the
+    `batch_events`, which is about how many events each of them holds in memory. The files appear together
+    when the run is complete; until then the folder needs room for the log twice over. `progress` is told
+    how many shards of shoppers are done, and of how many.
+    """
+    counts = {"users": users, "days": days, "processes": processes, "batch_events": batch_events}
+    for name, value in counts.items():
+        if value is not None and value < 1:
             raise ValueError(f"{name} is {value}: a simulation needs at least 1")
+    _check_calendar(start, days)
     out.mkdir(parents=True, exist_ok=True)
-    with _RunFiles(out) as files:
-        catalogue = Catalogue(Random(f"{seed}/catalogue"))
-        for item in catalogue.all():
-            names = (item.item_id, item.category.path, item.brand, item.price_minor)
-            files.catalogue.writerow((*names, item.title_zh, item.title_en))
-        shoppers = [new_shopper(number, seed) for number in range(users)]
-        summary = _run(shoppers, catalogue, [start + timedelta(d) for d in range(days)], files)
-    return {**summary, "out": str(out)}
-
-
-def _run(
-    shoppers: list[Shopper], catalogue: Catalogue, days: list[date], files: "_RunFiles"
-) -> dict[str, int | float | str]:
-    totals: Counter[str] = Counter(users=len(shoppers), bots=sum(s.is_bot for s in shoppers))
-    under_way: list[Arrival] = []
-    for day in days:
-        for shopper in shoppers:
-            for visit in _visits(shopper, catalogue, day):
-                sent = list(arrivals(visit))
-                under_way += sent
-                files.write_truth(visit)
-                totals.update(
-                    sessions=1,
-                    purchase_sessions=int(visit.purchases > 0),
-                    events=len(visit.events),
-                    repeats=len(sent) - len(visit.events),
-                )
-        # Nothing of a later day can arrive before that day begins, so what is older is complete.
-        _, next_day_us = day_bounds(day.isoformat())
-        files.write_events(a for a in under_way if a[0] < next_day_us)
-        under_way = [a for a in under_way if a[0] >= next_day_us]
-    files.write_events(under_way)
-    people_sessions = max(1, totals["sessions"] - files.bot_sessions)
+    folder = out / UNFINISHED
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        shards = list(_shards(users, days, seed, start, folder, batch_events))
+        with _workers(min(processes or os.cpu_count() or 1, len(shards))) as each:
+            totals: Counter[str] = Counter()
+            for done, counted in enumerate(each(simulate_shard, shards), 1):
+                totals.update(counted)
+                progress(done, len(shards))
+            merge(shards, folder / "events.jsonl", batch_events, each)
+        for name, columns in TRUTH_COLUMNS.items():
+            _join(folder / name, columns, (shard.part(name) for shard in shards))
+        _write_shop(folder, seed, start, start + timedelta(days - 1))
+        for name in ("events.jsonl", *TRUTH_COLUMNS, "promotions.csv", "catalogue.csv"):
+            os.replace(folder / name, out / name)
+    finally:
+        shutil.rmtree(folder)
+    people_sessions = max(1, totals["sessions"] - totals["bot_sessions"])
     return {
-        **totals,
+        **{name: totals[name] for name in COUNTED},
         "purchase_session_share": round(totals["purchase_sessions"] / people_sessions, 4),
-        "first_day": days[0].isoformat(),
-        "last_day": days[-1].isoformat(),
+        "first_day": start.isoformat(),
+        "last_day": (start + timedelta(days - 1)).isoformat(),
+        "out": str(out),
     }
 
 
-def _visits(shopper: Shopper, catalogue: Catalogue, day: date) -> Iterator[Visit]:
-    """The shopper's visits that begin on this day (UTC), with time between them."""
-    rng = shopper.rng
-    first_us, _ = day_bounds(day.isoformat())
-    rate = shopper.visits_per_day * WEEKDAYS[day.weekday()]
-    count = int(rate) + (rng.random() < rate % 1)
-    hours = rng.choices(range(24), cum_weights=shopper.hours, k=count)
-    starts = sorted(first_us + hour * HOUR_US + rng.randrange(HOUR_US) for hour in hours)
-    for start_us in starts:
-        if start_us < shopper.free_from_us:
-            continue
-        visit = (crawl if shopper.is_bot else shop)(shopper, catalogue, start_us)
-        shopper.free_from_us = visit.last_us + MIN_GAP_US
-        yield visit
+def _check_calendar(start: date, days: int) -> None:
+    """Every event, the last late one included, must be one that the door takes."""
+    first_us, _ = day_bounds(start.isoformat())
+    if first_us < EARLIEST_EVENT or days > (LATEST_EVENT - first_us) // 86_400_000_000 - 7:
+        raise ValueError(f"{days} days from {start}: the log would leave the years 2000 to 2199")
 
 
-class _RunFiles:
-    """The files of a run, put in place together when it is complete."""
+def _shards(
+    users: int, days: int, seed: int, start: date, folder: Path, batch_events: int
+) -> Iterator[Shard]:
+    size = ceil(batch_events / events_per_user(days))
+    for number, first in enumerate(range(0, users, size)):
+        yield Shard(number, range(first, min(first + size, users)), seed, start, days, folder)
 
-    NAMES = ("events.jsonl", "ground_truth.csv", "utterances.csv", "catalogue.csv")
 
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._stack = ExitStack()
-        self._encoder = msgspec.json.Encoder()
-        self.bot_sessions = 0
+@contextmanager
+def _workers(processes: int) -> Iterator[Callable[..., Iterable]]:
+    """A `map` over worker processes that are started afresh; over none of them if one is enough."""
+    if processes == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        try:
+            yield pool.map
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
-    def __enter__(self) -> "_RunFiles":
-        opened: list[IO[str]] = [
-            self._stack.enter_context(self._partial(name).open("w", encoding="utf-8", newline="\n"))
-            for name in self.NAMES
-        ]
-        self._events = opened[0].buffer
-        self._truth, self._utterances, self.catalogue = (
-            csv.writer(file, lineterminator="\n") for file in opened[1:]
-        )
-        self._truth.writerow(TRUTH_COLUMNS)
-        self._utterances.writerow(UTTERANCE_COLUMNS)
-        self.catalogue.writerow(CATALOGUE_COLUMNS)
-        return self
 
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        self._stack.close()
-        for name in self.NAMES:
-            if failure is None:
-                os.replace(self._partial(name), self._out / name)
-            else:
-                self._partial(name).unlink()
+def _join(path: Path, columns: tuple[str, ...], parts: Iterable[Path]) -> None:
+    with path.open("wb") as whole:
+        whole.write((",".join(columns) + "\n").encode())
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole, 1 << 20)
+            part.unlink()
 
-    def _partial(self, name: str) -> Path:
-        return self._out / f".{name}.partial"
 
-    def write_events(self, arrived: Iterator[Arrival] | list[Arrival]) -> None:
-        in_order = sorted(arrived, key=itemgetter(0))
-        self._events.write(self._encoder.encode_lines([event for _, event in in_order]))
+def _write_shop(folder: Path, seed: int, first: date, last: date) -> None:
+    catalogue = Catalogue(seed)
+    items = (
+        (i.item_id, i.category.path, i.brand, i.price_minor, i.title_zh, i.title_en) for i in catalogue.items
+    )
+    promotions = (_row(promotion) for promotion in Calendar(seed, catalogue).between(first, last))
+    for name, columns, rows in (
+        ("catalogue.csv", CATALOGUE_COLUMNS, items),
+        ("promotions.csv", PROMOTION_COLUMNS, promotions),
+    ):
+        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(columns)
+            table.writerows(rows)
 
-    def write_truth(self, visit: Visit) -> None:
-        shopper = visit.shopper
-        self.bot_sessions += shopper.is_bot
-        self._truth.writerow(
-            (
-                visit.session_id,
-                shopper.user_id,
-                visit.goal or "",
-                visit.goal_at_end or "",
-                shopper.language,
-                int(shopper.is_bot),
-                int(shopper.sends_session_id),
-                rfc3339(visit.first_us),
-                rfc3339(visit.last_us),
-                len(visit.events),
-                visit.purchases,
-            )
-        )
-        for u in visit.utterances:
-            self._utterances.writerow((u.event_id, shopper.user_id, u.language, u.intent, u.text))
+
+def _row(promotion: Promotion) -> tuple[object, ...]:
+    starts_us, _ = day_bounds(promotion.first_day.isoformat())
+    _, ends_us = day_bounds(promotion.last_day.isoformat())
+    return (
+        promotion.promotion_id,
+        promotion.department,
+        rfc3339(starts_us),
+        rfc3339(ends_us),
+        promotion.discount_percent,
+        promotion.traffic_lift,
+        *NAMES[promotion.department],
+    )

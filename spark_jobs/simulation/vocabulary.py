@@ -138,13 +138,15 @@ CATEGORIES = (
 QUERIES: dict[str, dict[Language, tuple[str, ...]]] = {
     "search": {
         "zh": (
-            "{what}", "{what} {feature}", "{brand} {what}", "{feature}的{what}", "{what}推荐",
+            "{feature}{what}哪款口碑好", "{what}要{feature}的", "{brand}家的{what}", "{feature}的{what}",
+            "求推荐{what}",
             "适合送礼的{what}", "{brand}{what}{feature}款", "找{what}", "新款{what}",
         ),
         "en": (
-            "{what}", "{feature} {what}", "{brand} {what}", "{brand} {feature} {what}",
+            "{what} bestsellers", "{what}, must be {feature}", "{what} made by {brand}",
+            "{brand} {what} ({feature})",
             "best {what}", "{what} as a gift", "new {what}", "{what} that is {feature}",
-            "show me {what}",
+            "everything in {what}",
         ),
     },
     "compare": {
@@ -159,11 +161,11 @@ QUERIES: dict[str, dict[Language, tuple[str, ...]]] = {
     },
     "price": {
         "zh": (
-            "{price}以内的{what}", "便宜的{what}", "{brand}{what}多少钱", "{what} 特价",
+            "{what} 不超过{price}块", "便宜的{what}", "{brand}{what}多少钱", "{what} 特价",
             "{what}优惠券",
         ),
         "en": (
-            "{what} under {price}", "cheap {what}", "{brand} {what} price", "{what} on sale",
+            "{what} max {price} dollars", "cheap {what}", "{brand} {what} price", "{what} on sale",
             "{what} discount code",
         ),
     },
@@ -213,10 +215,10 @@ MESSAGES: dict[str, dict[Language, tuple[str, ...]]] = {
     },
     "availability": {
         "zh": (
-            "{what}什么时候补货？", "这个有{feature}的现货吗", "今天下单几天能到", "能送到乡镇吗",
+            "{what}补货还要等多久？", "这个有{feature}的现货吗", "今天下单几天能到", "能送到乡镇吗",
         ),
         "en": (
-            "when will the {what} be back in stock?",
+            "any idea when more of the {what} arrive?",
             "do you have the {feature} version right now?",
             "if I order today when does it arrive?", "do you deliver to the islands?",
         ),
@@ -227,7 +229,7 @@ MESSAGES: dict[str, dict[Language, tuple[str, ...]]] = {
             "显示已签收但我没收到{what}",
         ),
         "en": (
-            "where is my order {order}?", "I ordered {what} {n} days ago and it has not shipped",
+            "has order {order} left the warehouse?", "I ordered {what} {n} days ago and it has not shipped",
             "tracking has not moved for {n} days, can you check",
             "it says delivered but there is no {what} here",
         ),
@@ -265,10 +267,11 @@ MESSAGES: dict[str, dict[Language, tuple[str, ...]]] = {
     },
     "other": {
         "zh": (
-            "你好", "谢谢", "在吗", "你们几点下班",
+            "嗨，有人接待吗", "好的我知道了", "先这样，回头再聊", "你们几点下班",
         ),
         "en": (
-            "hello", "thanks a lot", "is anyone there?", "what are your opening hours",
+            "good day to the team", "cheers, that is all", "anybody around to chat?",
+            "which days is this chat staffed",
         ),
     },
 }  # fmt: skip
