@@ -3,14 +3,18 @@
 import os
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from feature_repo.events import LedgerEvent
+from feature_repo.windows import DAY_US
 from spark_jobs.lake import Commit, Lake, LedgerFile, day_of, sync
 
 _STRING, _INT = pa.string(), pa.int64()
@@ -49,34 +53,30 @@ class Position(msgspec.Struct, frozen=True):
     epoch: int
 
 
-def ledger_table(rows: list[tuple[LedgerEvent, Position]]) -> pa.Table:
-    columns = [list(column) for column in zip(*(_row(e, p) for e, p in rows), strict=True)]
-    if not columns:
+def ledger_table(rows: Iterable[tuple[LedgerEvent, Position]]) -> pa.Table:
+    tuples = [(*msgspec.structs.astuple(e), p.shard, p.seq, p.epoch) for e, p in rows]
+    if not tuples:
         return LEDGER_SCHEMA.empty_table()
+    columns = zip(*tuples, strict=True)
     arrays = [pa.array(c, type=f.type) for c, f in zip(columns, LEDGER_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=LEDGER_SCHEMA)
 
 
-def _row(event: LedgerEvent, position: Position) -> tuple:
-    return (
-        *(getattr(event, name) for name in LedgerEvent.__struct_fields__),
-        position.shard,
-        position.seq,
-        position.epoch,
-    )
-
-
-def write_ledger_file(lake: Lake, day: str, name: str, table: pa.Table) -> LedgerFile:
-    """Write one day's rows of a commit; invisible until a commit names the file."""
+def write_ledger_file(lake: Lake, day: str, name: str, rows: pa.Table | Iterable[pa.Table]) -> LedgerFile:
+    """Write one day's rows of a commit, a table at a time; invisible until a commit names the file."""
     folder = lake.root / "ledger" / f"day={day}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.parquet"
     partial = folder / f".{name}.{uuid.uuid4().hex}"
-    pq.write_table(table, partial, compression="zstd")
+    written = 0
+    with pq.ParquetWriter(partial, LEDGER_SCHEMA, compression="zstd") as writer:
+        for table in (rows,) if isinstance(rows, pa.Table) else rows:
+            writer.write_table(table)
+            written += table.num_rows
     sync(partial)
     os.replace(partial, path)
     sync(folder)
-    return LedgerFile(day, str(path.relative_to(lake.root)), table.num_rows)
+    return LedgerFile(day, str(path.relative_to(lake.root)), written)
 
 
 class LedgerWriter:
@@ -101,18 +101,6 @@ class LedgerWriter:
         if self._buffered >= self.buffer_rows:
             self._flush()
 
-    def written(self) -> list[LedgerFile]:
-        """The files so far, with everything added in them."""
-        self._flush()
-        return list(self._files)
-
-    def keep_only(self, file: LedgerFile, keep: list[bool]) -> None:
-        """Write one of the files again without some of its rows. The bounds of time stay as they were."""
-        table = pq.read_table(self.lake.root / file.path).filter(pa.array(keep))
-        self.rows -= file.rows - table.num_rows
-        position = self._files.index(file)
-        self._files[position] = write_ledger_file(self.lake, file.day, Path(file.path).stem, table)
-
     def commit(self, epoch: int, kind: Literal["stream", "import"], source: str = "") -> Commit:
         """Make everything added visible at once. A commit of nothing is not written."""
         self._flush()
@@ -129,3 +117,57 @@ class LedgerWriter:
             self._files.append(write_ledger_file(self.lake, day, name, ledger_table(rows)))
         self._buffers.clear()
         self._buffered = 0
+
+
+class DaySpill:
+    """Ledger rows on their way into files, put aside by day; `buffer_rows` of them stay in memory."""
+
+    def __init__(self, folder: Path, buffer_rows: int = 200_000) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._buffer_rows = folder, buffer_rows
+        self._buffers: dict[int, list[pa.Table]] = defaultdict(list)
+        self._buffered = 0
+        self._paths: dict[str, Path] = {}
+
+    def add(self, table: pa.Table) -> None:
+        if not table.num_rows:
+            return
+        day = table["event_time"].cast(pa.int64()).to_numpy() // DAY_US
+        order = np.argsort(day, kind="stable")
+        if (np.diff(day) < 0).any():
+            table = table.take(pa.array(order))
+        days, starts = np.unique(day[order], return_index=True)
+        for number, start, end in zip(days.tolist(), starts, (*starts[1:], len(day)), strict=True):
+            self._buffers[number].append(table.slice(start, end - start))
+        self._buffered += len(day)
+        if self._buffered >= self._buffer_rows:
+            self._flush()
+
+    def days(self) -> dict[str, Path]:
+        """Where each day's rows are, for `spilled_rows`, in order of day."""
+        self._flush()
+        return dict(sorted(self._paths.items()))
+
+    def _flush(self) -> None:
+        for number, tables in self._buffers.items():
+            day = day_of(number * DAY_US)
+            path = self._paths.setdefault(day, self._folder / day)
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            with path.open("ab") as file, pa.ipc.new_stream(file, LEDGER_SCHEMA, options=options) as stream:
+                stream.write_table(pa.concat_tables(tables).combine_chunks())
+        self._buffers.clear()
+        self._buffered = 0
+
+
+def spilled_rows(path: Path, at_least: int = 100_000) -> Iterator[pa.Table]:
+    """A day's rows from a DaySpill, in tables of that many or more, but for the last."""
+    held: list[pa.Table] = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while file.tell() < size:
+            held.append(pa.ipc.open_stream(file).read_all())
+            if sum(table.num_rows for table in held) >= at_least:
+                yield pa.concat_tables(held)
+                held = []
+    if held:
+        yield pa.concat_tables(held)

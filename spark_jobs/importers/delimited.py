@@ -1,19 +1,19 @@
 """Rows of a comma-separated log (RFC 4180), so that one bad row never costs its neighbours."""
 
 import csv
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from feature_repo.events import Event
-from spark_jobs.importers.rows import BadRow, ParsedRow, Row, RowError
-from spark_jobs.importers.source import MAX_LINE_BYTES, Line
+from spark_jobs.importers.rows import ParsedRow, Parser, Row, RowError, bad_row
+from spark_jobs.importers.source import MAX_LINE_BYTES
 
 # A quoted field that runs on for more lines than this is taken for a quote that was never closed.
 MAX_ROW_LINES = 100
-RAW_CHARS_OF_TOO_LONG = 1_000
 
-# Cells of a row, as many as the header has, to the event and its arrival; raises RowError.
+# Cells of a row to the event and its arrival; raises RowError.
 ParseCells = Callable[[list[str]], tuple[Event, int | None]]
+# The event time in the cells of a row that is refused, if at least that can be read.
+TimeOfCells = Callable[[list[str]], int | None]
 
 
 def header_of(line: str) -> list[str]:
@@ -24,55 +24,85 @@ def header_of(line: str) -> list[str]:
         return []
 
 
-def read_delimited(lines: Iterator[Line], width: int, parse: ParseCells) -> Iterator[Row]:
-    """The rows after the header, which `lines` begins with; blank lines are no rows."""
-    waiting: deque[Line] = deque()
-    before_header = True
-    while line := waiting.popleft() if waiting else next(lines, None):
-        number, content = line
-        if not content or content.isspace():
-            continue
-        if before_header:
-            before_header = False
-            continue
-        raw = ""
-        try:
-            raw, cells = _cells(content, lines, waiting)
-            if len(cells) != width:
-                raise RowError("columns", f"{len(cells)} columns, the header has {width}")
-            yield ParsedRow(number, *parse(cells))
-        except RowError as error:
-            raw = raw or content.rstrip(b"\r").decode(errors="backslashreplace")
-            if error.code == "too_long":
-                raw = raw[:RAW_CHARS_OF_TOO_LONG]
-            yield BadRow(number, error.code, error.reason, raw)
+def delimited_parser(width: int, parse: ParseCells, time_of: TimeOfCells, header: bool = True) -> Parser:
+    """Reads rows of `width` cells; with a `header`, the first line of the log that is not blank is one."""
+
+    expected = "the header has" if header else "a row has"
+
+    def rows(lines: list[bytes], first_line: int) -> Iterator[Row]:
+        position = _after_header(lines) if header and first_line == 1 else 0
+        while position < len(lines):
+            content = lines[position]
+            if not content or content.isspace():
+                position += 1
+                continue
+            number, taken, cells, raw = first_line + position, 1, None, ""
+            try:
+                raw, cells, taken = _cells(lines, position)
+                if len(cells) != width:
+                    raise RowError("columns", f"{len(cells)} columns, {expected} {width}")
+                yield ParsedRow(number, *parse(cells))
+            except RowError as error:
+                raw = raw or content.rstrip(b"\r").decode(errors="backslashreplace")
+                known = time_of(cells) if cells is not None and len(cells) == width else None
+                yield bad_row(number, error, raw, known)
+            position += taken
+
+    return Parser(rows, whole_rows)
 
 
-def _cells(content: bytes, lines: Iterator[Line], waiting: deque[Line]) -> tuple[str, list[str]]:
-    """A row's text and cells. A quoted field may take further lines; unused ones are put back."""
-    raw = _text(content)
-    if '"' not in raw:
-        return raw, raw.split(",")
+def whole_rows(content: bytes) -> int:
+    """How many bytes of these lines are whole rows: a quote may be open at the end of the last."""
+    if b'"' not in content:
+        return len(content)
+    lines = [line[: MAX_LINE_BYTES + 1] for line in content.split(b"\n")[:-1]]
+    position = 0
+    while position < len(lines):
+        if lines[position].count(b'"') % 2:
+            try:
+                position += _cells(lines, position)[2]
+                continue
+            except UnclosedAtEnd:
+                return len(content) - sum(map(len, lines[position:])) - len(lines[position:])
+            except RowError:
+                pass
+        position += 1
+    return len(content)
+
+
+class UnclosedAtEnd(RowError):
+    """The lines ended within a quoted field, which more of them might have closed."""
+
+
+def _after_header(lines: list[bytes]) -> int:
+    return next((n + 1 for n, line in enumerate(lines) if line and not line.isspace()), len(lines))
+
+
+def _cells(lines: list[bytes], position: int) -> tuple[str, list[str], int]:
+    """A row's text, its cells, and how many lines it takes: a quoted field may go on over several."""
+    text = _text(lines[position])
+    if '"' not in text:
+        return text, text.split(","), 1
     try:
-        return raw, _split(raw)
+        return text, _split(text), 1
     except csv.Error as error:
-        if raw.count('"') % 2 == 0:
+        if text.count('"') % 2 == 0:
             raise RowError("quoting", f"quotes are not as in CSV: {error}") from None
-    taken: list[Line] = []
-    text = raw
-    while len(taken) < MAX_ROW_LINES and len(text) <= MAX_LINE_BYTES:
-        following = waiting.popleft() if waiting else next(lines, None)
-        if following is None:
+    refusal = RowError
+    taken = 1
+    while taken <= MAX_ROW_LINES and len(text) <= MAX_LINE_BYTES:
+        if position + taken == len(lines):
+            refusal = UnclosedAtEnd
             break
-        taken.append(following)
+        following = lines[position + taken]
+        taken += 1
         try:
-            text += "\n" + _text(following[1])
+            text += "\n" + _text(following)
             if text.count('"') % 2 == 0:
-                return text, _split(text)
+                return text, _split(text), taken
         except (RowError, csv.Error):
             break
-    waiting.extendleft(reversed(taken))
-    raise RowError("quoting", "a quote opens a field and is never closed")
+    raise refusal("quoting", "a quote opens a field and is never closed")
 
 
 def _text(content: bytes) -> str:

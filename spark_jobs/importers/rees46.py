@@ -1,17 +1,14 @@
 """REES46 "eCommerce behavior data": a CSV a month, times to the second, prices in dollars."""
 
 import re
-from collections.abc import Iterator
-from decimal import Decimal
+from datetime import datetime
 from functools import lru_cache
-from hashlib import blake2b
 from operator import itemgetter
-from pathlib import Path
 
 from feature_repo.events import Event
-from spark_jobs.importers.delimited import header_of, read_delimited
-from spark_jobs.importers.rows import Row, RowError, event_of, shown
-from spark_jobs.importers.source import Progress, head, lines
+from spark_jobs.importers.delimited import delimited_parser, header_of
+from spark_jobs.importers.rows import Parser, RowError, event_of, price_minor, row_digest, shown
+from spark_jobs.importers.times import from_rfc3339, instant_us
 
 NAME = "rees46"
 COLUMNS = (
@@ -40,21 +37,24 @@ COLUMN_OF = {
     "session_id": "user_session",
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", re.ASCII)
-_PRICE = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
 
 
 def recognises(sample: list[str]) -> bool:
     return sorted(header_of(sample[0])) == sorted(COLUMNS)
 
 
-def read_rees46(path: Path, progress: Progress | None = None) -> Iterator[Row]:
-    header = header_of(head(path)[0])
+def parser(sample: list[str]) -> Parser:
+    header = header_of(sample[0])
     in_order = itemgetter(*(header.index(name) for name in COLUMNS))
+    time_column = header.index("event_time")
 
     def parse(cells: list[str]) -> tuple[Event, int | None]:
         return _event(in_order(cells)), None
 
-    return read_delimited(lines(path, progress), len(COLUMNS), parse)
+    def time_of(cells: list[str]) -> int | None:
+        return instant_us(_moment(cells[time_column]))
+
+    return delimited_parser(len(COLUMNS), parse, time_of)
 
 
 def _event(cells: tuple[str, ...]) -> Event:
@@ -62,12 +62,13 @@ def _event(cells: tuple[str, ...]) -> Event:
     if kind not in EVENT_TYPE:
         known = ", ".join(EVENT_TYPE)
         raise RowError("bad_event_type", f"event_type is {shown(kind)}: expected one of {known}")
-    if not _TIME.fullmatch(time):
+    moment = _moment(time)
+    if moment is None:
         raise RowError("bad_event_time", f"event_time is {shown(time)}: expected as 2019-10-01 00:00:00 UTC")
     fields = {
         "event_id": row_digest(cells),
         "event_type": EVENT_TYPE[kind],
-        "event_time": time[:-4] + "Z",
+        "event_time": moment,
         "price": price_minor(price),
         "item_id": product or None,
         "category": category or None,
@@ -79,19 +80,6 @@ def _event(cells: tuple[str, ...]) -> Event:
     return event_of(fields, COLUMN_OF)
 
 
-def row_digest(cells: tuple[str, ...]) -> str:
-    """An id for a row that has none: equal rows, in one file or in two, are one event."""
-    return blake2b("\x1f".join(cells).encode(), digest_size=16).hexdigest()
-
-
-@lru_cache(maxsize=1 << 16)
-def price_minor(text: str) -> int | None:
-    """Hundredths of the currency, exactly; an empty price is absent."""
-    if not text:
-        return None
-    if not _PRICE.fullmatch(text):
-        raise RowError("bad_price", f"price is {shown(text)}: expected as 35.79, not negative")
-    minor = Decimal(text).scaleb(2)
-    if minor != int(minor):
-        raise RowError("bad_price", f"price is {shown(text)}: it has parts of a hundredth")
-    return int(minor)
+@lru_cache(maxsize=1 << 12)
+def _moment(text: str) -> datetime | None:
+    return from_rfc3339(text[:-4] + "Z") if _TIME.fullmatch(text) else None

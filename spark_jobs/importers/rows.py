@@ -1,13 +1,18 @@
-"""What reading a line of a log gives: an event, or the reason why there is none."""
+"""What reading a log gives: events, the reasons why there are none, and what is not meant to be one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
 from feature_repo.events import Event
 
 SHOWN_CHARS = 80
+RAW_CHARS_OF_TOO_LONG = 1_000
 
 
 class ParsedRow(msgspec.Struct, frozen=True, gc=False):
@@ -19,15 +24,34 @@ class ParsedRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class BadRow(msgspec.Struct, frozen=True, gc=False):
-    """A row no event can be made of; `code` is stable, `reason` names the field and its value."""
+    """A row no event can be made of; `code` is stable, `reason` names the field and its value.
+
+    `event_time` in microseconds, where at least that could be read.
+    """
 
     line: int
     code: str
     reason: str
     raw: str
+    event_time: int | None = None
 
 
-Row = ParsedRow | BadRow
+class IgnoredRow(msgspec.Struct, frozen=True, gc=False):
+    """A row that is well-formed and no shopper's event; `reason` is counted."""
+
+    line: int
+    reason: str
+
+
+Row = ParsedRow | BadRow | IgnoredRow
+
+
+class Parser(NamedTuple):
+    """`rows`: those in consecutive lines of a log, given with the number of the first. `whole_rows`: how
+    many bytes of whole lines are whole rows, where a row may take several lines."""
+
+    rows: Callable[[list[bytes], int], Iterable[Row]]
+    whole_rows: Callable[[bytes], int] | None = None
 
 
 class RowError(ValueError):
@@ -36,6 +60,16 @@ class RowError(ValueError):
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
         self.code, self.reason = code, reason
+
+
+class NoEvent(Exception):
+    """Raised for a row that becomes an IgnoredRow; its text is the reason."""
+
+
+def bad_row(line: int, error: RowError, raw: str, event_time: int | None = None) -> BadRow:
+    if error.code == "too_long":
+        raw = raw[:RAW_CHARS_OF_TOO_LONG]
+    return BadRow(line, error.code, error.reason, raw, event_time)
 
 
 def shown(value: object) -> str:
@@ -50,6 +84,32 @@ def event_of(fields: Mapping[str, object], columns: Mapping[str, str] | None = N
         return msgspec.convert(fields, Event)
     except msgspec.ValidationError as error:
         raise row_error(error, fields, columns or {}) from None
+
+
+def row_digest(cells: Iterable[str]) -> str:
+    """An id for a row that has none: equal rows, in one file or in two, are one event."""
+    return blake2b("\x1f".join(cells).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+
+
+_PRICE = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
+
+
+@lru_cache(maxsize=1 << 16)
+def price_minor(text: str) -> int | None:
+    """Hundredths of the currency, exactly; an empty price is absent."""
+    if not text:
+        return None
+    if not _PRICE.fullmatch(text):
+        raise RowError("bad_price", f"price is {shown(text)}: expected as 35.79, not negative")
+    minor = Decimal(text).scaleb(2)
+    if minor != int(minor):
+        raise RowError("bad_price", f"price is {shown(text)}: it has parts of a hundredth")
+    return int(minor)
+
+
+def whole_number(text: str) -> int | None:
+    """The number that the decimal digits name; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 _AT_FIELD = re.compile(r"(?P<what>.*) - at `\$\.(?P<field>\w+)")

@@ -1,11 +1,11 @@
-"""Reading a log's bytes: plain or gzip, a block at a time, with the file's own line numbers."""
+"""Reading a log's bytes: plain or gzip, a block of lines at a time, with the file's own line numbers."""
 
 import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 BLOCK_BYTES = 1 << 20
 MAX_LINE_BYTES = 1 << 18
@@ -13,7 +13,6 @@ HEAD_LINES = 20
 
 # Told how many bytes of the file have been read so far; the whole is the file's size.
 Progress = Callable[[int], None]
-Line = tuple[int, bytes]
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -72,22 +71,48 @@ def head(path: Path) -> list[str]:
     return lines[:HEAD_LINES]
 
 
-def lines(path: Path, progress: Progress | None = None) -> Iterator[Line]:
-    """Every line with its number, blank ones too; no more than a block is held.
+class Block(NamedTuple):
+    """Consecutive whole lines, the last possibly without its line end; `first_line` counts from 1."""
 
-    A line longer than MAX_LINE_BYTES is cut at one byte more than that, so that it can be told.
+    first_line: int
+    content: bytes
+
+    def lines(self) -> list[bytes]:
+        """Each line, blank ones too; a longer one is cut at one byte more than MAX_LINE_BYTES."""
+        lines = self.content.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        if len(self.content) > MAX_LINE_BYTES:
+            lines = [line[: MAX_LINE_BYTES + 1] for line in lines]
+        return lines
+
+
+def blocks(
+    path: Path,
+    progress: Progress | None = None,
+    whole_rows: Callable[[bytes], int] | None = None,
+) -> Iterator[Block]:
+    """The file in blocks of whole rows, of which no more than one is held.
+
+    `whole_rows` tells how many bytes of some lines are whole rows, where a row may take several lines.
     """
-    number, rest = 0, b""
+    number, held, unended, begun = 1, b"", b"", False
     with _opened(path) as (content, file):
-        while block := content.read(BLOCK_BYTES):
-            if number == 0 and not rest:
-                block = block.removeprefix(_BOM)
-            parts = (rest + block).split(b"\n")
-            rest = parts.pop()[: MAX_LINE_BYTES + 1]
-            for part in parts:
-                number += 1
-                yield number, part[: MAX_LINE_BYTES + 1]
+        while piece := content.read(BLOCK_BYTES):
+            if not begun:
+                piece, begun = piece.removeprefix(_BOM), True
+            first, last = piece.find(b"\n"), piece.rfind(b"\n")
+            if first < 0:
+                unended = (unended + piece)[: MAX_LINE_BYTES + 1]
+            else:
+                lines = held + (unended + piece[:first])[: MAX_LINE_BYTES + 1] + piece[first : last + 1]
+                unended = piece[last + 1 :][: MAX_LINE_BYTES + 1]
+                end = len(lines) if whole_rows is None else whole_rows(lines)
+                held = lines[end:]
+                if end:
+                    yield Block(number, lines[:end])
+                    number += lines.count(b"\n", 0, end)
             if progress:
                 progress(file.tell())
-    if rest:
-        yield number + 1, rest
+    if held or unended:
+        yield Block(number, held + unended)
