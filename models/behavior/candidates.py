@@ -5,6 +5,7 @@ never makes a purchase less likely. Without it, the many overlapping windows of 
 opposite signs.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import lightgbm as lgb
@@ -16,8 +17,9 @@ from scipy.special import expit
 from models.behavior import export
 
 RAISES_PURCHASE = ("add_to_cart_count", "checkout_count", "session_cart_amount")
-L2 = 1.0
-"""Penalty on standardised weights, as scikit-learn's C = 1 / L2."""
+PENALTIES = (1.0, 10.0, 100.0, 1_000.0)
+"""On standardised weights, as scikit-learn's C = 1 / penalty. Rows of one session share their outcome,
+so a log says less than its number of rows: validation decides how much less."""
 
 SMALLEST_SCALE = 0.1
 """Standard deviations are not taken below this, so that a column that hardly ever moved in training
@@ -26,16 +28,17 @@ cannot carry a score away when it moves."""
 TREES = {
     "objective": "binary",
     "learning_rate": 0.05,
-    "num_leaves": 15,
-    "min_child_samples": 40,
-    "lambda_l2": 1.0,
-    "feature_fraction": 0.7,
     "monotone_constraints_method": "advanced",
     "deterministic": True,
     "force_row_wise": True,
     "num_threads": 1,  # at these sizes, more of them mostly wait for each other
     "verbosity": -1,
 }
+# For a log that says much, and for one that says little.
+SHAPES = (
+    {"num_leaves": 15, "min_child_samples": 40, "lambda_l2": 1.0, "feature_fraction": 0.7},
+    {"num_leaves": 7, "min_child_samples": 100, "lambda_l2": 10.0, "feature_fraction": 0.5},
+)
 MAX_TREES = 400
 PATIENCE = 30
 
@@ -62,7 +65,9 @@ class Logistic:
 
     kind = "logistic"
 
-    def __init__(self, inputs: np.ndarray, y: np.ndarray, rising: np.ndarray) -> None:
+    def __init__(
+        self, inputs: np.ndarray, y: np.ndarray, rising: np.ndarray, penalty: float = PENALTIES[0]
+    ) -> None:
         mean = inputs.mean(axis=0, dtype=np.float64)
         scale = np.maximum(inputs.std(axis=0, dtype=np.float64), SMALLEST_SCALE)
         x, n = (inputs - mean) / scale, len(y)
@@ -70,8 +75,8 @@ class Logistic:
         def loss_and_gradient(theta: np.ndarray) -> tuple[float, np.ndarray]:
             w, z = theta[:-1], x @ theta[:-1] + theta[-1]
             residual = expit(z) - y
-            loss = (np.logaddexp(0, z) - y * z).sum() + 0.5 * L2 * w @ w
-            return loss / n, np.append(x.T @ residual + L2 * w, residual.sum()) / n
+            loss = (np.logaddexp(0, z) - y * z).sum() + 0.5 * penalty * w @ w
+            return loss / n, np.append(x.T @ residual + penalty * w, residual.sum()) / n
 
         rate = np.clip(y.mean(), 1e-6, 1 - 1e-6)
         start = np.append(np.zeros(x.shape[1]), np.log(rate / (1 - rate)))
@@ -99,8 +104,9 @@ class Trees:
         rising: np.ndarray,
         validation: tuple[np.ndarray, np.ndarray],
         seed: int,
+        shape: Mapping[str, float] = SHAPES[0],
     ) -> None:
-        parameters = {**TREES, "seed": seed, "monotone_constraints": rising.astype(int).tolist()}
+        parameters = {**TREES, **shape, "seed": seed, "monotone_constraints": rising.astype(int).tolist()}
         data = lgb.Dataset(inputs, y)
         self.booster = lgb.train(
             parameters,

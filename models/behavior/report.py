@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import msgspec
 
 from models.behavior.metrics import Estimate, Metrics
+from models.behavior.operating import OperatingPoint
+from models.behavior.slices import Slice
 from models.runtime.calibration import Calibration
 
 REAL = "real:"
@@ -22,8 +24,10 @@ class TargetLimits(msgspec.Struct, frozen=True):
 class TargetReport(msgspec.Struct, frozen=True):
     """`why`: how the kind came to be. `validation_log_loss`: of each candidate, before
     calibration. `gain`: log-loss below the base rate's on the validation rows, calibrated.
-    `cart_raises`: share of the tested rows on which one more cart event does not lower the
-    probability (purchase only)."""
+    `operating`: from which probability on a row is called positive. `cart_raises`: share of the
+    tested rows on which one more cart event does not lower the probability (purchase only).
+    `slices`: all tested rows, then those after so many events; they are in a release's report, not
+    in its manifest."""
 
     kind: str
     why: str
@@ -31,8 +35,10 @@ class TargetReport(msgspec.Struct, frozen=True):
     validation_log_loss: dict[str, float]
     gain: Estimate | None
     calibration: Calibration
+    operating: OperatingPoint
     test: Metrics
     cart_raises: float | None = None
+    slices: tuple[Slice, ...] = ()
 
 
 class BehaviorReport(msgspec.Struct, frozen=True):

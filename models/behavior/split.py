@@ -20,6 +20,19 @@ class Parts(NamedTuple):
     cut_off: int
 
 
+class Dataset(NamedTuple):
+    """`inputs` float32 [n, F]; `labels` int8 [n] by target; `session` an id per row."""
+
+    inputs: np.ndarray
+    labels: dict[str, np.ndarray]
+    session: np.ndarray
+    time: np.ndarray
+    parts: Parts
+
+    def part(self, name: str) -> np.ndarray:
+        return getattr(self.parts, name)
+
+
 def split_by_time(session: np.ndarray, time: np.ndarray, shares: tuple[float, ...] = SHARES) -> Parts:
     """`session`: an id per row; `time`: of the row. Sessions are ordered by their first row, and
     shared out whole; sessions that start at the same instant stay together."""

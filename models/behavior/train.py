@@ -11,29 +11,37 @@ import numpy as np
 import onnx
 import pandas as pd
 import pyarrow as pa
-from scipy.optimize import minimize
 
-from models.behavior.candidates import Candidate, Constant, Logistic, Trees, rising_columns
-from models.behavior.metrics import Estimate, evaluate, gain_over_base_rate, log_losses
+from models.behavior import baselines
+from models.behavior.calibration import fit_calibration
+from models.behavior.candidates import (
+    PENALTIES,
+    SHAPES,
+    Candidate,
+    Constant,
+    Logistic,
+    Trees,
+    rising_columns,
+)
+from models.behavior.metrics import Estimate, evaluate, log_loss_gain, log_losses
+from models.behavior.operating import operating_point
 from models.behavior.report import (
     BehaviorReport,
     TargetLimits,
     TargetReport,
     target_failures,
 )
-from models.behavior.split import Parts, split_by_time
+from models.behavior.slices import Prediction, Slice, measure_slices, too_few_sessions
+from models.behavior.split import Dataset, split_by_time
 from models.runtime.behavior import BEHAVIOR_FILE, TARGETS, BehaviorSpec, TargetSpec, open_session
-from models.runtime.calibration import Calibration, log_odds_terms
+from models.runtime.calibration import Calibration
 from models.runtime.row import NUMERIC, VECTOR, RowBuilder, TextHead, numbers_of, stack_vectors
 
 MIN_SESSIONS = {"train": 30, "calibrate": 10, "test": 10}
 """In each part at least so many sessions must have a positive row, and so many a negative one;
 else the target is answered by its base rate."""
 
-BETA_FROM_POSITIVES = 500
-"""Calibration rows of the rarer outcome from which the three-parameter form is used instead of
-Platt's."""
-
+SESSION_EVENTS = "session_activity:session_event_count"
 ONNX_TOLERANCE = 1e-5
 UNCALIBRATED = Calibration("none")
 SAMPLES = "samples.json"
@@ -50,19 +58,6 @@ class SampleRows(msgspec.Struct, frozen=True):
 
     inputs: list[list[float]]
     expected: dict[str, list[float]]
-
-
-class Dataset(NamedTuple):
-    """`inputs` float32 [n, F]; `labels` int8 [n] by target; `session` an id per row."""
-
-    inputs: np.ndarray
-    labels: dict[str, np.ndarray]
-    session: np.ndarray
-    time: np.ndarray
-    parts: Parts
-
-    def part(self, name: str) -> np.ndarray:
-        return getattr(self.parts, name)
 
 
 class Fit(NamedTuple):
@@ -96,7 +91,10 @@ def train_behavior(
         model, report = fit_target(target, data, rows, seed, limits)
         export(model, out_folder / f"{target}.onnx", data.inputs[data.parts.test], samples)
         specs[target] = TargetSpec(report.kind, report.prior, report.calibration)
-        reports[target], expected[target] = report, model.predict(samples).tolist()
+        reports[target] = msgspec.structs.replace(
+            report, slices=_slices(target, data, rows, model, report, seed)
+        )
+        expected[target] = model.predict(samples).tolist()
     typical = typical_row(data.inputs[data.parts.train], rows)
     spec = BehaviorSpec(rows.columns, specs, tuple(typical.tolist()))
     _write(out_folder / BEHAVIOR_FILE, spec)
@@ -173,7 +171,7 @@ def best_fit(target: str, data: Dataset, rows: RowBuilder, seed: int) -> tuple[F
     best = min(candidates, key=lambda c: losses[c.kind])
     raw = best.predict(inputs)
     calibration = fit_calibration(y, raw)
-    gain = gain_over_base_rate(y, calibration.apply(raw), session, prior, seed)
+    gain = log_loss_gain(y, calibration.apply(raw), prior, session, seed)
     if gain.low > 0:
         why = "lowest log-loss on the validation sessions"
         return Fit(best, why, calibration, losses, gain), prior
@@ -185,35 +183,20 @@ def fit_candidates(target: str, data: Dataset, rows: RowBuilder, seed: int) -> t
     y, train, held = data.labels[target], data.parts.train, data.parts.calibrate
     rising = rising_columns(target, rows.columns)
     x, validation = data.inputs[train], (data.inputs[held], y[held])
-    return Logistic(x, y[train], rising), Trees(x, y[train], rising, validation, seed)
 
+    def loss(candidate: Candidate) -> float:
+        return float(log_losses(y[held], candidate.predict(data.inputs[held])).mean())
 
-def fit_calibration(y: np.ndarray, raw: np.ndarray) -> Calibration:
-    """Maximum likelihood, with Platt's smoothed targets; slopes are kept above 0 so that order
-    stays."""
-    log_p, log_q = log_odds_terms(raw)
-    positives, negatives = y.sum(), (1 - y).sum()
-    goal = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    beta = min(positives, negatives) >= BETA_FROM_POSITIVES
-    terms = np.column_stack([log_p, -log_q] if beta else [log_p - log_q])
-
-    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        z = terms @ theta[:-1] + theta[-1]
-        residual = 1 / (1 + np.exp(-z)) - goal
-        mean = (np.logaddexp(0, z) - goal * z).mean()
-        return mean, np.append(terms.T @ residual, residual.sum()) / len(y)
-
-    slopes = terms.shape[1]
-    start, bounds = np.append(np.ones(slopes), 0.0), [(1e-3, None)] * slopes + [(None, None)]
-    *slope, c = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x.tolist()
-    return Calibration("beta" if beta else "platt", slope[0], slope[-1], c)
+    logistic = (Logistic(x, y[train], rising, penalty) for penalty in PENALTIES)
+    trees = (Trees(x, y[train], rising, validation, seed, shape) for shape in SHAPES)
+    return min(logistic, key=loss), min(trees, key=loss)
 
 
 def cart_raises(model: Candidate, inputs: np.ndarray, rows: RowBuilder) -> float | None:
     """Share of rows whose purchase probability does not fall when one cart event is added to them.
     None where no row ever had a cart, so that nothing could be learned of it."""
     counts = [f"user_activity:add_to_cart_count_{w}" for w in ("10m", "1h", "24h", "7d", "30d")]
-    counts += ["session_activity:session_add_to_cart_count", "session_activity:session_event_count"]
+    counts += ["session_activity:session_add_to_cart_count", SESSION_EVENTS]
     at = [rows.columns.index(c) for c in counts]
     if not len(inputs) or not inputs[:, at[-2]].any():
         return None
@@ -254,10 +237,8 @@ def export(model: Candidate, path: Path, *checked: np.ndarray) -> None:
 def _too_few(y: np.ndarray, data: Dataset) -> str | None:
     for part, least in MIN_SESSIONS.items():
         at = data.part(part)
-        for outcome, name in ((1, "positive"), (0, "negative")):
-            found = len(np.unique(data.session[at][y[at] == outcome]))
-            if found < least:
-                return f"{found} sessions with a {name} row in the {part} part, {least} are needed"
+        if short := too_few_sessions(y[at], data.session[at], least):
+            return f"in the {part} part {short}"
     return None
 
 
@@ -267,6 +248,9 @@ def _measured(
     test = data.parts.test
     inputs, y = data.inputs[test], data.labels[target][test]
     p = fit.calibration.apply(fit.model.predict(inputs))
+    held = data.parts.calibrate
+    validated = fit.calibration.apply(fit.model.predict(data.inputs[held]))
+    operating = operating_point(data.labels[target][held], validated)
     learned = target == "purchase" and fit.model.kind != "prior"
     return TargetReport(
         kind=fit.model.kind,
@@ -275,8 +259,28 @@ def _measured(
         validation_log_loss=dict(fit.losses),
         gain=fit.gain,
         calibration=fit.calibration,
-        test=evaluate(y, p, data.session[test], prior, seed),
+        operating=operating,
+        test=evaluate(y, p, data.session[test], prior, seed, operating.threshold),
         cart_raises=cart_raises(fit.model, inputs, rows) if learned else None,
+    )
+
+
+def _slices(
+    target: str, data: Dataset, rows: RowBuilder, model: Candidate, report: TargetReport, seed: int
+) -> tuple[Slice, ...]:
+    test = data.parts.test
+    inputs = data.inputs[test]
+    beside = {baselines.BASE_RATE: baselines.base_rate(data, report.prior)}
+    if _too_few(data.labels[target], data) is None:
+        beside[baselines.COUNTS_ONLY] = baselines.counts_only(target, data, rows.columns)
+    return measure_slices(
+        data.labels[target][test],
+        data.session[test],
+        np.rint(np.expm1(inputs[:, rows.columns.index(SESSION_EVENTS)])),
+        Prediction(report.calibration.apply(model.predict(inputs)), report.operating.threshold),
+        beside,
+        report.prior,
+        seed,
     )
 
 
