@@ -1,5 +1,6 @@
 """Text to vector while a request waits: the encoder's ONNX graph, its tokenizer and a cache."""
 
+import re
 import threading
 import unicodedata
 from collections import OrderedDict
@@ -9,25 +10,49 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import onnxruntime as ort
+import opencc
 from tokenizers import Tokenizer
 
 MAX_CHARS = 2000
 """Characters of a text that are looked at, so that one huge text costs no more than a long one."""
 
-NORMALIZATION = f"nfkc,no-control,one-space,lower,{MAX_CHARS}"
+NORMALIZATION = f"no-control,plain-emoji,nfkc,lower,t2s-opencc-{opencc.__version__},one-space,{MAX_CHARS}"
 """Names what `normalize_text` does; part of an encoder's revision, so change it with the code."""
+
+# What only shades an emoji: the sex joined to it, presentation selectors, keycaps, skin tones.
+EMOJI_SHADES = re.compile("\u200d[\u2640\u2642]|[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff]")
+# Letters of flags are left out: two equal ones can be a flag.
+EMOJI_AGAIN = re.compile(
+    "([\u231a\u231b\u23e9-\u23fa\u2600-\u27bf\u2b50\u2b55"
+    "\U0001f300-\U0001f64f\U0001f680-\U0001faff])(?: ?\\1)+"
+)
+_SIMPLIFIED = opencc.OpenCC("t2s")
 
 
 def normalize_text(text: str) -> str:
-    """The one form in which a text is encoded and cached, online and in batch.
+    """The one form in which a text is encoded, cached, segmented and looked up, online and in batch.
 
-    Width variants and ligatures become their plain form (NFKC), control and invisible
-    characters vanish, runs of white space become one space, and letters lower case, since
-    shoppers type either. Emoji stay.
+    Control and invisible characters vanish, width variants and ligatures become their plain form
+    (NFKC), letters lower case, traditional Chinese simplified, runs of white space one space. Emoji
+    stay, without skin tone, sex and presentation; the same one again and again counts once.
     """
-    text = unicodedata.normalize("NFKC", text[:MAX_CHARS])
-    seen = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
-    return " ".join(seen.lower().split())
+    text = text[:MAX_CHARS]
+    if text.isascii():
+        return _one_space(_visible(text).lower())
+    text = _visible(EMOJI_SHADES.sub("", text))
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+    text = EMOJI_AGAIN.sub(r"\1", _one_space(_SIMPLIFIED.convert(text)))
+    return text[:MAX_CHARS].rstrip()  # NFKC can lengthen
+
+
+def _visible(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf"))
+
+
+def _one_space(text: str) -> str:
+    return " ".join(text.split())
 
 
 class EncoderInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

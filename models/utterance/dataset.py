@@ -24,6 +24,7 @@ INTENTS = (
     "other",
 )
 LANGUAGES = ("en", "zh")
+FEEDBACK = "feedback"
 FRAMED = 0.2
 """Share of the texts that get a greeting, a plea or a thank-you around them."""
 
@@ -43,6 +44,16 @@ class Labelled(msgspec.Struct, frozen=True):
     language: str = ""
     template: str = ""
     """Texts made from one template share it and are never split between train and test."""
+    provenance: str = ""
+    """FEEDBACK: a correction by a user of the API."""
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """What a text really asked for, said by a user of the API; `given_at` in microseconds."""
+
+    text: str
+    intent: str
+    given_at: int
 
 
 def own_rows(seed: int = 0) -> list[Labelled]:

@@ -63,14 +63,14 @@ def train_head(vectors: np.ndarray, rows: Sequence[Labelled], seed: int = 0) -> 
     groups = [row.template or row.text for row in rows]
     held_out = np.zeros((len(rows), len(present)), dtype=np.float32)
     for seen, unseen in GroupKFold(min(FOLDS, len(set(groups)))).split(vectors, target, groups):
-        layers = _fit(vectors[seen], target[seen], len(present), seed)
+        layers = fit_layers(vectors[seen], target[seen], len(present), seed)
         held_out[unseen] = IntentHead((), layers, 1.0).logits(vectors[unseen])
     temperature = _temperature(held_out, target)
-    head = IntentHead(tuple(present), _fit(vectors, target, len(present), seed), temperature)
+    head = IntentHead(tuple(present), fit_layers(vectors, target, len(present), seed), temperature)
     return Training(head, softmax(held_out / temperature))
 
 
-def _fit(vectors: np.ndarray, target: np.ndarray, intents: int, seed: int) -> tuple[Layer, Layer]:
+def fit_layers(vectors: np.ndarray, target: np.ndarray, intents: int, seed: int) -> tuple[Layer, Layer]:
     scaler = StandardScaler().fit(vectors)
     network = MLPClassifier((HIDDEN,), alpha=WEIGHT_DECAY, max_iter=EPOCHS, random_state=seed)
     # batches are too small for a second thread to do more than wait

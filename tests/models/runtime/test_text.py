@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel
 
@@ -54,6 +56,15 @@ def counting(folder, cache_size):
         ("a\u200bb\x00c", "abc"),
         ("退货？", "退货?"),
         ("👍 ok", "👍 ok"),
+        ("👍🏽👍🏿 👍", "👍"),
+        ("❤️ 🙋🏻\u200d♀️", "❤ 🙋"),
+        ("😂🤣😂🤣", "😂🤣😂🤣"),
+        ("🇨🇨 1️⃣2️⃣", "🇨🇨 12"),
+        ("紅色運動鞋 請問發貨", "红色运动鞋 请问发货"),
+        ("乾隆 乾燥 頭髮 發財", "乾隆 干燥 头发 发财"),
+        ("ＡＰＰＬＥ 手機殼", "apple 手机壳"),
+        ("e\u200b\u0301", "é"),
+        ("㌀" * MAX_CHARS, ("アパート" * MAX_CHARS)[:MAX_CHARS]),
         ("", ""),
         ("x" * (MAX_CHARS + 5), "x" * MAX_CHARS),
     ],
@@ -61,6 +72,14 @@ def counting(folder, cache_size):
 def test_normalized_text(typed, normal):
     assert normalize_text(typed) == normal
     assert normalize_text(normal) == normal
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="薴"), max_size=12))
+def test_a_normalised_text_is_its_own_normal_form(text):
+    """But for one character, which simplifies in two steps."""
+    normal = normalize_text(text)
+    assert normalize_text(normal) == normal
+    assert normal == normal.strip() and len(normal) <= MAX_CHARS
 
 
 def test_one_text_in_two_spellings_has_one_vector(folder):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from models.utterance import Labelled, evaluate
-from models.utterance.evaluation import calibration_error
+from models.utterance.evaluation import calibration_error, utterance_section
 
 
 def test_figures_are_those_of_scikit_learn_and_name_their_data():
@@ -53,3 +53,31 @@ def test_calibration_error_by_hand():
     # two at 0.9, one right: gap 0.4; two at 0.6, both right: gap 0.4
     confidence = np.array([0.9, 0.9, 0.6, 0.6])
     assert calibration_error(confidence, np.array([1, 0, 1, 1])) == pytest.approx(0.4)
+
+
+def test_each_intent_has_the_figures_of_scikit_learn():
+    rng = np.random.default_rng(4)
+    intents = ("a", "b", "never asked for")
+    target = rng.integers(2, size=300)
+    probabilities = rng.dirichlet(np.ones(3), size=300)
+    probabilities[np.arange(300), target] += 0.4
+    rows = [Labelled(f"t{i}", intents[t], "zh") for i, t in enumerate(target)]
+    found = evaluate(probabilities, rows, intents, "made up", "nobody")
+    guess = probabilities.argmax(axis=1)
+    expected = precision_recall_fscore_support(target, guess, labels=[0, 1])
+    for i, intent in enumerate(intents[:2]):
+        by_intent = found["by_intent"][intent]
+        for name, values in zip(("precision", "recall", "f1", "rows"), expected, strict=True):
+            assert by_intent[name] == pytest.approx(values[i], abs=1e-4)
+        assert by_intent["f1_95"][0] < by_intent["f1"] < by_intent["f1_95"][1]
+    assert "never asked for" not in found["by_intent"]
+    section = utterance_section("test", found)
+    assert f"{found['by_intent']['a']['f1']:.3f}" in section.tables[0].rows[0][-1]
+    assert section.tables[1].rows[0][1:] == tuple(map(str, found["confusion"][0]))
+
+
+def test_an_intent_that_is_never_answered_has_no_precision():
+    rows = [Labelled(f"t{i}", "ab"[i % 2]) for i in range(20)]
+    found = evaluate(np.tile([0.9, 0.1], (20, 1)), rows, ("a", "b"), "d", "w")["by_intent"]["b"]
+    assert (found["precision"], found["precision_95"]) == (None, [None, None])
+    assert (found["recall"], found["f1"]) == (0.0, 0.0)
