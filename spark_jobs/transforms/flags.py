@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from feature_repo.windows import US
+from spark_jobs.transforms.cleaning import UNIT_CORRECTED
+
+PAGES = ("view", "click", "search")
+
 
 @dataclass(frozen=True)
 class BotRules:
@@ -14,14 +19,19 @@ class BotRules:
 
     max_events_a_minute: int = 60
     max_events_an_hour: int = 600
-    # Pauses as even as clockwork: their standard deviation over their mean.
+    # Pages are views, clicks and searches: a full cart that is bought is many events at once, too.
+    max_pages_in_10_s: int = 20
+    # Pauses as even as clockwork: this share of them differs by so little from the one before. Shorter
+    # ones than a tenth of a second are a client's that sends several events at once.
     regular_from_events: int = 30
-    regular_variation: float = 0.05
+    regular_from_pause_us: int = US // 10
+    regular_share: float = 0.6
+    regular_variation: float = 0.1
 
 
 @dataclass(frozen=True)
 class OutlierRules:
-    """A price this many times over or under the day's median of the item, else of the category."""
+    """A price this many times over or under what is typical of the item, else of the day's category."""
 
     item_factor: float = 10.0
     category_factor: float = 100.0
@@ -41,57 +51,92 @@ def with_amount(events: DataFrame) -> DataFrame:
 
 def with_bot_flags(events: DataFrame, rules: BotRules) -> DataFrame:
     """Adds `is_bot` and `bot_reason` (null if none): one verdict a shopper and UTC day."""
-    of_day = ["user_id", F.to_date("event_time")]
-    pauses = F.unix_micros("event_time") - F.unix_micros(
-        F.lag("event_time").over(Window.partitionBy(*of_day).orderBy("event_time"))
-    )
-    day = Window.partitionBy(*of_day)
-    in_minute = F.count("*").over(Window.partitionBy(*of_day, F.date_trunc("minute", "event_time")))
-    in_hour = F.count("*").over(Window.partitionBy(*of_day, F.date_trunc("hour", "event_time")))
-    variation = F.try_divide(F.stddev("pause").over(day), F.mean("pause").over(day))
-    regular = (F.count("*").over(day) >= rules.regular_from_events) & (variation < rules.regular_variation)
+    verdicts = F.broadcast(bot_verdicts(events, rules))
     return (
-        events.withColumn("pause", pauses)
-        .withColumn("in_minute", in_minute)
-        .withColumn("in_hour", in_hour)
-        .withColumn(
-            "bot_reason",
-            reasons(
-                (
-                    F.max("in_minute").over(day) > rules.max_events_a_minute,
-                    f"more than {rules.max_events_a_minute} events in a minute",
-                ),
-                (
-                    F.max("in_hour").over(day) > rules.max_events_an_hour,
-                    f"more than {rules.max_events_an_hour} events in an hour",
-                ),
-                (regular, "events at even intervals"),
-            ),
-        )
+        events.withColumn("bot_day", F.to_date("event_time"))
+        .join(verdicts, ["user_id", "bot_day"], "left")
         .withColumn("is_bot", F.col("bot_reason").isNotNull())
-        .drop("pause", "in_minute", "in_hour")
+        .drop("bot_day")
     )
 
 
-def with_outlier_flags(events: DataFrame, rules: OutlierRules) -> DataFrame:
-    """Adds `is_outlier` and `outlier_reason` (null if none), by the medians of the event's UTC
-    day.
+def bot_verdicts(events: DataFrame, rules: BotRules) -> DataFrame:
+    """Rows of user_id, bot_day, bot_reason: the shoppers' days that a machine had.
+
+    Pace is by the client's own clock: the time of an event from a clock that runs ahead is its arrival,
+    which the way through the network has made uneven. Only what the rules need is sorted.
     """
-    events = events.withColumn("price_day", F.to_date("event_time"))
-    of_item = typical_price(events, "item_id", rules.from_prices)
-    of_category = typical_price(events, "category", rules.from_prices)
-    far_from_item = far(F.col("item_id_price"), rules.item_factor)
-    far_from_category = F.col("item_id_price").isNull() & far(F.col("category_price"), rules.category_factor)
+    of_day = ["user_id", "bot_day"]
+    in_order = Window.partitionBy(*of_day).orderBy("at_us")
+    pause = F.col("at_us") - F.lag("at_us").over(in_order)
+    before = F.lag("pause").over(in_order)
+    near = F.abs(F.col("pause") - before) <= rules.regular_variation * before
+    even = (before >= rules.regular_from_pause_us) & near
+    in_10_s = F.count_if("is_page").over(in_order.rangeBetween(-10 * US + 1, 0))
+    paced = (
+        events.select(
+            "user_id",
+            F.to_date("event_time").alias("bot_day"),
+            F.date_trunc("hour", "event_time").alias("hour"),
+            F.date_trunc("minute", "event_time").alias("minute"),
+            F.unix_micros("claimed_time").alias("at_us"),
+            F.col("event_type").isin(*PAGES).alias("is_page"),
+        )
+        .withColumn("pause", pause)
+        .withColumn("even", even)
+        .withColumn("in_10_s", in_10_s)
+    )
+    carried = [F.max("in_10_s").alias("in_10_s"), *(F.sum(c).alias(c) for c in ("compared", "evens"))]
+    by_minute = paced.groupBy(*of_day, "hour", "minute").agg(
+        F.count("*").alias("events"),
+        F.max("in_10_s").alias("in_10_s"),
+        F.count("even").alias("compared"),
+        F.count_if("even").alias("evens"),
+    )
+    by_hour = by_minute.groupBy(*of_day, "hour").agg(
+        F.sum("events").alias("events"), F.max("events").alias("in_minute"), *carried
+    )
+    by_day = by_hour.groupBy(*of_day).agg(
+        F.sum("events").alias("events"),
+        F.max("events").alias("in_hour"),
+        F.max("in_minute").alias("in_minute"),
+        *carried,
+    )
+    regular = (F.col("events") >= rules.regular_from_events) & (
+        F.col("evens") >= rules.regular_share * F.col("compared")
+    )
+    reason = reasons(
+        (
+            F.col("in_10_s") > rules.max_pages_in_10_s,
+            f"more than {rules.max_pages_in_10_s} pages in 10 seconds",
+        ),
+        (
+            F.col("in_minute") > rules.max_events_a_minute,
+            f"more than {rules.max_events_a_minute} events in a minute",
+        ),
+        (
+            F.col("in_hour") > rules.max_events_an_hour,
+            f"more than {rules.max_events_an_hour} events in an hour",
+        ),
+        (regular, "events at even intervals"),
+    )
+    return by_day.select(*of_day, reason.alias("bot_reason")).where("bot_reason IS NOT NULL")
+
+
+def with_outlier_flags(events: DataFrame, category_prices: DataFrame, rules: OutlierRules) -> DataFrame:
+    """Adds `is_outlier` and `outlier_reason` (null if none), by the event's `typical_price`, whether its
+    unit was corrected, and the prices of category_prices().
+    """
+    wrong_unit = F.col("price_source") == UNIT_CORRECTED
+    far_from_item = ~wrong_unit & far(F.col("typical_price"), rules.item_factor)
+    far_from_category = F.col("typical_price").isNull() & far(F.col("category_price"), rules.category_factor)
     return (
-        events.join(of_item, ["item_id", "price_day"], "left")
-        .join(of_category, ["category", "price_day"], "left")
+        events.join(F.broadcast(category_prices), ["category_path", "day"], "left")
         .withColumn(
             "outlier_reason",
             reasons(
-                (
-                    far_from_item,
-                    f"price {rules.item_factor:g} times off the item's median of the day",
-                ),
+                (wrong_unit, "price in the wrong unit, corrected in unit_price"),
+                (far_from_item, f"price {rules.item_factor:g} times off what is typical of the item"),
                 (
                     far_from_category,
                     f"price {rules.category_factor:g} times off the category's median of the day",
@@ -100,17 +145,22 @@ def with_outlier_flags(events: DataFrame, rules: OutlierRules) -> DataFrame:
             ),
         )
         .withColumn("is_outlier", F.col("outlier_reason").isNotNull())
-        .drop("price_day", "item_id_price", "category_price")
+        .drop("category_price")
     )
 
 
-def typical_price(events: DataFrame, column: str, from_prices: int) -> DataFrame:
-    """The day's median price by item or category, where there are enough prices to have one."""
+def category_prices(items: DataFrame, rules: OutlierRules) -> DataFrame:
+    """The day's median price of each category, out of the medians of its items by their weight, where
+    there are enough prices to have one. `items` as known_of_items() makes them, with `item_path`.
+    """
     return (
-        events.where(F.col(column).isNotNull() & (F.col("price") > 0))
-        .groupBy(column, "price_day")
-        .agg(F.percentile_approx("price", 0.5).alias(f"{column}_price"), F.count("*").alias("prices"))
-        .where(F.col("prices") >= from_prices)
+        items.where("item_path IS NOT NULL AND day_price IS NOT NULL")
+        .groupBy(F.col("item_path").alias("category_path"), "day")
+        .agg(
+            F.percentile("day_price", 0.5, F.col("day_prices")).alias("category_price"),
+            F.sum("day_prices").alias("prices"),
+        )
+        .where(F.col("prices") >= rules.from_prices)
         .drop("prices")
     )
 

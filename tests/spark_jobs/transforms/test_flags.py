@@ -1,3 +1,6 @@
+import random
+from itertools import accumulate
+
 import pytest
 from msgspec.structs import replace
 
@@ -6,6 +9,7 @@ from spark_jobs.lake import day_bounds
 from spark_jobs.transforms.flags import (
     BotRules,
     OutlierRules,
+    category_prices,
     with_amount,
     with_bot_flags,
     with_outlier_flags,
@@ -24,6 +28,7 @@ def views(user_id: str, seconds: list[float], **fields) -> list:
             user_id=user_id,
             event_id=f"{user_id}-{n}",
             event_time=MIDNIGHT + int(s * US),
+            claimed_time=MIDNIGHT + int(s * US),
             **fields,
         )
         for n, s in enumerate(seconds)
@@ -31,7 +36,7 @@ def views(user_id: str, seconds: list[float], **fields) -> list:
 
 
 def test_bots_are_named_with_a_reason(spark):
-    rules = BotRules(max_events_a_minute=5, max_events_an_hour=20, regular_from_events=10)
+    rules = BotRules(max_events_a_minute=5, max_events_an_hour=20, regular_from_events=10, regular_share=0.9)
     minute = views("burst", [60 + n for n in range(6)])
     allowed = views("shopper", [57, 58, 59, 60.5, 61, 62, 200, 700, 701, 5_000, 9_000, 9_100])
     hour = views("busy", [n * n * 2.5 for n in range(1, 38)])
@@ -50,37 +55,58 @@ def test_bots_are_named_with_a_reason(spark):
     assert reasons["clock"] == {"events at even intervals"}
 
 
+def test_a_machine_is_even_in_each_of_its_visits_and_a_person_in_none(spark):
+    crawler = views("crawler", [n * 1.5 for n in range(20)] + [40_000 + n * 7 for n in range(20)])
+    at_once = views("at once", [60 * (n // 20) for n in range(40)])
+    rng = random.Random(4)
+    clicking = views("clicking", list(accumulate(rng.lognormvariate(3, 0.8) for _ in range(60))))
+    poller = views("poller", [visit * 300 + n * 1.2 for visit in range(5) for n in range(8)])
+    events = [*crawler, *at_once, *clicking, *poller]
+    frame = with_bot_flags(ledger_frame(spark, events), BotRules())
+    even = "events at even intervals"
+    reasons = {(r.user_id, r.bot_reason) for r in frame.select("user_id", "bot_reason").collect()}
+    assert reasons == {("crawler", even), ("at once", None), ("clicking", None), ("poller", even)}
+
+
+def test_pages_taken_faster_than_anybody_reads_are_a_machine_s_and_a_full_cart_is_not(spark):
+    scraper = views("scraper", [0.1 * n * (1 + n % 2) for n in range(21)])
+    slower = views("slower", [0.52 * n * (1 + n % 3 / 99) for n in range(0, 22)])
+    cart = views("cart", [0.001 * n * n for n in range(40)], event_type="purchase")
+    frame = with_bot_flags(ledger_frame(spark, [*scraper, *slower, *cart]), BotRules())
+    reasons = {(r.user_id, r.bot_reason) for r in frame.select("user_id", "bot_reason").collect()}
+    assert reasons == {("scraper", "more than 20 pages in 10 seconds"), ("slower", None), ("cart", None)}
+
+
 def test_outliers_are_named_with_a_reason(spark):
     rules = OutlierRules(item_factor=10, category_factor=100, from_prices=5, max_quantity=50)
-    usual = views("a", list(range(7)), item_id="lamp", category="light", price=1_000, quantity=1)
+    # name: price, what is typical of the item, where the price comes from, quantity, category
     cases = {
-        "high": {"item_id": "lamp", "price": 10_001, "quantity": 1},
-        "edge": {"item_id": "lamp", "price": 10_000, "quantity": 1},
-        "low": {"item_id": "lamp", "price": 99, "quantity": 1},
-        "free": {"item_id": "lamp", "price": 0, "quantity": 1},
-        "unpriced": {"item_id": "lamp", "price": None, "quantity": 1},
-        "rare item, far": {"item_id": "new", "price": 100_001, "quantity": 1},
-        "rare item, near": {"item_id": "other", "price": 90_000, "quantity": 1},
-        "heap": {"item_id": None, "price": 5, "quantity": 51, "category": None},
+        "high": (10_001, 1_000, "event", 1, "light"),
+        "edge": (10_000, 1_000, "event", 1, "light"),
+        "low": (99, 1_000, "event", 1, "light"),
+        "free": (0, 1_000, "event", 1, "light"),
+        "unpriced": (None, 1_000, "item_history", 1, "light"),
+        "wrong unit": (100_000, 1_000, "unit_corrected", 1, "light"),
+        "rare item, far": (100_001, None, "event", 1, "light"),
+        "rare item, near": (90_000, None, "event", 1, "light"),
+        "rare category": (10**9, None, "event", 1, "toys"),
+        "heap": (5, None, "event", 51, None),
     }
-    odd = [
-        e for user, fields in cases.items() for e in views(user, [100], **({"category": "light"} | fields))
-    ]
-    frame = with_outlier_flags(ledger_frame(spark, [*usual, *odd]), rules)
-    rows = frame.select("user_id", "is_outlier", "outlier_reason").collect()
-    assert len(rows) == len(usual) + len(odd)
-    found = {r.user_id: r.outlier_reason for r in rows}
+    day = "2024-03-10"
+    schema = "name string, price bigint, typical_price bigint, price_source string, quantity int, "
+    schema += "category_path string, day string"
+    events = spark.createDataFrame([(name, *case, day) for name, case in cases.items()], schema)
+    items = [("light", day, 900, 3), ("light", day, 1_000, 4), ("toys", day, 10, 4), (None, day, 7, 9)]
+    items = spark.createDataFrame(items, "item_path string, day string, day_price bigint, day_prices bigint")
+    rows = with_outlier_flags(events, category_prices(items, rules), rules).collect()
+    assert len(rows) == len(cases)
     assert all(r.is_outlier == (r.outlier_reason is not None) for r in rows)
-    item = "price 10 times off the item's median of the day"
-    assert found == {
-        "a": None,
+    item = "price 10 times off what is typical of the item"
+    assert {r.name: r.outlier_reason for r in rows if r.is_outlier} == {
         "high": item,
-        "edge": None,
         "low": item,
-        "free": None,
-        "unpriced": None,
+        "wrong unit": "price in the wrong unit, corrected in unit_price",
         "rare item, far": "price 100 times off the category's median of the day",
-        "rare item, near": None,
         "heap": "quantity over 50",
     }
 

@@ -59,9 +59,12 @@ def test_session_states_and_last_sessions_equal_the_oracle(events, snapshots):
         key = e.user_id, e.session_id
         newest[key] = max(newest.get(key, 0), e.event_time)
     found = {(r.user_id, r.session_id): json.loads(r.state) for r in snapshots["session"]}
+    steps = {(r.user_id, r.session_id): json.loads(r.steps) for r in snapshots["session"]}
     assert set(found) == {key for key, at in newest.items() if at >= NOON - 8 * DAY_US}
     for (user_id, session_id), state in found.items():
         assert state == brute_force.session_state(events, user_id, session_id, NOON)
+        kept = brute_force.newest_events(events, user_id, session_id, NOON)
+        assert steps[user_id, session_id] == [list(brute_force.step(e)) for e in kept]
     for row in snapshots["user"]:
         last = max((at, session) for (user, session), at in newest.items() if user == row.user_id)
         assert (row.last_session_us, row.last_session_id) == last
