@@ -5,11 +5,15 @@ Spark (`spark_jobs`), Redis (`online_api`), Feast (`feature_repo/definitions`) a
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from feature_repo.events import EVENT_TYPES
+from feature_repo.feature import Feature
+from feature_repo.profiles import ITEM_PROFILE, PROFILE_TTL_DAYS, USER_PROFILE, USER_PROFILE_INPUTS
+from feature_repo.sequence import RECENT_PAUSES, SEQUENCE_STATISTICS, STEP_LIMIT, sequence_values
 from feature_repo.windows import Aggregate, Window, hops_of
 
 PROJECT = "intent"
@@ -63,22 +67,6 @@ EMBEDDING_DIM = 384
 RECENT_QUERIES = 10
 
 
-class Feature(msgspec.Struct, frozen=True):
-    """One declared input: where it lives, its type and unit, and what stands in when it is missing."""
-
-    view: str
-    name: str
-    dtype: Literal["int64", "float64", "vector", "string"]
-    unit: str
-    default: int | float | None
-    source: Literal["windowed", "session", "batch"]
-    description: str
-
-    @property
-    def reference(self) -> str:
-        return f"{self.view}:{self.name}"
-
-
 def _windowed(view: str, entity: str) -> tuple[Feature, ...]:
     return tuple(
         Feature(
@@ -120,6 +108,10 @@ SESSION_ACTIVITY = (
         "session",
         "from the session's first event to its newest",
     ),
+    *(
+        Feature("session_activity", s.name, s.dtype, s.unit, s.default, "session", s.description)
+        for s in SEQUENCE_STATISTICS
+    ),
 )
 USER_INTENT_EMBEDDING = (
     Feature(
@@ -133,34 +125,53 @@ USER_INTENT_EMBEDDING = (
     ),
 )
 
+MAX_KEYWORDS = 8
+USER_KEYWORDS = (
+    Feature(
+        "user_keywords",
+        "keywords",
+        "strings",
+        "words",
+        None,
+        "batch",
+        f"up to {MAX_KEYWORDS} content words of the shopper's last {RECENT_QUERIES} queries and messages, "
+        "those that are recent and rare among shoppers first",
+    ),
+)
+
 # The whole input of the served model, in the order the service answers and a release pins.
-SERVICE_FEATURES = (*USER_ACTIVITY, *SESSION_ACTIVITY, *USER_INTENT_EMBEDDING)
-FEATURES = (*SERVICE_FEATURES, *ITEM_ACTIVITY)
+SERVICE_FEATURES = (*USER_ACTIVITY, *SESSION_ACTIVITY, *USER_PROFILE_INPUTS, *USER_INTENT_EMBEDDING)
+_PROFILE_ONLY = tuple(f for f in USER_PROFILE if f not in USER_PROFILE_INPUTS)
+FEATURES = (*SERVICE_FEATURES, *_PROFILE_ONLY, *USER_KEYWORDS, *ITEM_ACTIVITY, *ITEM_PROFILE)
 
 # How long a stored value may be used as if it were current; None: it is computed at request time.
 VIEW_TTL_S: dict[str, int | None] = {
     "user_activity": None,
     "item_activity": None,
     "session_activity": 86_400,
+    "user_profile": PROFILE_TTL_DAYS * 86_400,
+    "item_profile": PROFILE_TTL_DAYS * 86_400,
     "user_intent_embedding": 30 * 86_400,
+    "user_keywords": 30 * 86_400,
     "query_embedding": None,
     "item_embedding": None,
 }
 
 
-def session_values(state: dict[str, int]) -> list[int | float]:
-    """The values of SESSION_ACTIVITY from a session's merged aggregates (absent ones: none seen)."""
+def session_values(state: dict[str, int], steps: Iterable[tuple[int, int, int]] = ()) -> list[int | float]:
+    """The values of SESSION_ACTIVITY from a session's merged aggregates (absent ones: none seen) and its
+    newest steps, in order."""
     counts = [state.get(a.name, 0) for a in SESSION_AGGREGATES if a.op in ("count", "sum")]
     first, last = state.get("session_first_event_us"), state.get("session_last_event_us")
     duration_s = 0.0 if first is None or last is None else (last - first) / 1_000_000
-    return [*counts, duration_s]
+    return [*counts, duration_s, *sequence_values(steps)]
 
 
 def definitions_hash() -> str:
     """Twelve hex digits that change when any declared feature changes: releases and live keys carry it."""
     declared = (
         (WINDOWS, AGGREGATES, SESSION_AGGREGATES, FEATURES, VIEW_TTL_S),
-        (SESSION_GAP_S, EMBEDDING_DIM, RECENT_QUERIES),
+        (SESSION_GAP_S, EMBEDDING_DIM, RECENT_QUERIES, STEP_LIMIT, RECENT_PAUSES),
     )
     return hashlib.sha256(msgspec.json.encode(declared)).hexdigest()[:12]
 

@@ -7,6 +7,7 @@ throughout.
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ import numpy as np
 from feature_repo.behavior import DEFINITIONS_HASH
 from models.behavior.report import BehaviorReport, TargetLimits, target_failures
 from models.behavior.train import ONNX_TOLERANCE, SAMPLES, SampleRows
+from models.document import Section
+from models.release_report import ReleaseReport, without_slices, write_report
 from models.runtime.release import (
     FEATURE_REFERENCES,
     MANIFEST,
     RELEASE_POINTER,
+    STAGE,
     Manifest,
     Pointer,
     Release,
@@ -31,8 +35,11 @@ from models.runtime.release import (
     read_pointer,
     verify_release,
 )
+from models.runtime.stage import DECLARED, StageParameters
 
 KEEP_PREVIOUS = 20
+LEARNED = "learned"
+NOT_PROMOTED = "not_promoted.txt"
 
 # KEYS[1] the pointer; ARGV[1] what it must still hold ("" if nothing); ARGV[2] what it shall hold.
 _SWITCH = """
@@ -54,14 +61,24 @@ class Limits(msgspec.Struct, frozen=True):
     min_utterance_accuracy: float = 0.6
 
 
+class Learned(msgspec.Struct, frozen=True):
+    """What a release was made from, where its figures do not say: how far its labels looked (`session` or
+    `day`), and up to which instant (microseconds) corrections of utterances were known to it."""
+
+    label_horizon: str
+    corrections_until: int
+
+
 class Listed(msgspec.Struct, frozen=True):
-    """`problem`: why it cannot be served with these definitions; None: it can."""
+    """`problem`: why it cannot be served with these definitions; None: it can. `not_promoted`: why
+    training kept it without serving it."""
 
     id: str
     created_at: str
     served: bool
     problem: str | None
     provenance: str
+    not_promoted: str | None = None
 
 
 def build_release(
@@ -72,16 +89,21 @@ def build_release(
     utterance_metrics: dict[str, Any],
     releases_dir: Path,
     created_on: date,
+    others: Sequence[Section] = (),
+    learned: Learned | None = None,
+    stage: StageParameters = DECLARED,
 ) -> str:
     """Packs what was trained and returns the id, `r-<date>-<hash of the content>`: the same content
     on the same day is the same release. `utterance_metrics`: by name of a set of texts, at least
-    `held_out`, each with `accuracy`, `data` and `author`, as `models.utterance` returns them."""
+    `held_out`, as `models.utterance` returns them. `others`: what the report says beside these."""
     releases_dir = Path(releases_dir)
     releases_dir.mkdir(parents=True, exist_ok=True)
     partial = releases_dir / f".building-{uuid.uuid4().hex}"
     try:
         shutil.copytree(behavior_folder, partial / "behavior")
         shutil.copytree(utterance_folder, partial / "utterance")
+        (partial / STAGE).write_bytes(msgspec.json.format(msgspec.json.encode(stage), indent=1) + b"\n")
+        write_report(partial, ReleaseReport(behavior, utterance_metrics, tuple(others)))
         files = sorted(p for p in partial.rglob("*") if p.is_file())
         manifest = Manifest(
             id="",
@@ -90,7 +112,11 @@ def build_release(
             features=FEATURE_REFERENCES,
             created_at=created_on.isoformat(),
             files={str(p.relative_to(partial)): file_hash(p) for p in files},
-            metrics={"behavior": msgspec.to_builtins(behavior), "utterance": utterance_metrics},
+            metrics={
+                "behavior": msgspec.to_builtins(without_slices(behavior)),
+                "utterance": utterance_metrics,
+                **({} if learned is None else {LEARNED: msgspec.to_builtins(learned)}),
+            },
             provenance=behavior.provenance,
         )
         release_id = f"r-{created_on:%Y%m%d}-{manifest.content_hash()}"
@@ -175,6 +201,16 @@ def list_releases(redis, releases_dir: Path) -> list[Listed]:
     return sorted(found, key=lambda listed: (listed.created_at, listed.id), reverse=True)
 
 
+def learned(manifest: Manifest) -> Learned | None:
+    """None for a release that does not say."""
+    return msgspec.convert(manifest.metrics[LEARNED], Learned) if LEARNED in manifest.metrics else None
+
+
+def note_not_promoted(path: Path, why: str) -> None:
+    """Beside what the manifest vouches for: the release may still be promoted by hand."""
+    (path / NOT_PROMOTED).write_text(why + "\n", encoding="utf-8")
+
+
 def _listed(path: Path, served: str | None) -> Listed:
     try:
         manifest = read_manifest(path)
@@ -185,7 +221,9 @@ def _listed(path: Path, served: str | None) -> Listed:
         verify_release(path)
     except ReleaseMismatch as mismatch:
         problem = str(mismatch)
-    return Listed(manifest.id, manifest.created_at, manifest.id == served, problem, manifest.provenance)
+    note = path / NOT_PROMOTED
+    why = note.read_text("utf-8").strip() if note.exists() and manifest.id != served else None
+    return Listed(manifest.id, manifest.created_at, manifest.id == served, problem, manifest.provenance, why)
 
 
 def _switch(redis, change) -> Pointer:

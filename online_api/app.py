@@ -18,6 +18,7 @@ from starlette.routing import Route
 from online_api import metrics, openapi, wire
 from online_api.connection import AsyncRedis
 from online_api.errors import ApiError, ErrorDetail, ErrorEnvelope, validation_detail
+from online_api.feedback import Feedback
 from online_api.ingest import Ingest
 from online_api.ledger import LedgerError, open_ledger
 from online_api.openapi import JSON, Operation
@@ -70,6 +71,14 @@ FEAST = Operation(
     {200: wire.FeastAnswer, **_ASKING},
     openapi.FEATURES_EXAMPLE,
 )
+FEEDBACK = Operation(
+    "post",
+    "/v1/feedback",
+    "Say what a typed text really asked for, one of the served model's intents; the next training learns it.",
+    wire.FeedbackRequest,
+    {200: wire.FeedbackAnswer, **_ERRORS},
+    openapi.FEEDBACK_EXAMPLE,
+)
 HEALTH = Operation("get", "/healthz", "Whether the process is alive.", None, {200: wire.Health})
 READY = Operation(
     "get",
@@ -79,7 +88,7 @@ READY = Operation(
     {200: wire.Readiness, 503: wire.Readiness},
 )
 METRICS = Operation("get", "/metrics", "Counts and times for Prometheus.", None, {200: None})
-OPERATIONS = (EVENTS, SCORE, FEATURES, FEAST, HEALTH, READY, METRICS)
+OPERATIONS = (EVENTS, SCORE, FEATURES, FEAST, FEEDBACK, HEALTH, READY, METRICS)
 
 
 class Api:
@@ -96,6 +105,7 @@ class Api:
         self.ingest = Ingest(self.redis, settings)
         self.features = FeatureService(self.redis, settings)
         self.scoring = Scoring(self.redis, self.served, self.log, settings)
+        self.feedback = Feedback(self.redis, self.served, settings)
         self._opened = False
 
     async def open(self) -> None:
@@ -152,6 +162,10 @@ def create_app(settings: Settings, clock: Clock = lambda: time.time_ns() // 1_00
         wanted = decoded(await read_body(request), _feast_decoder)
         return _json(await api.features.feast(wanted, api.clock()))
 
+    async def feedback(request: Request) -> Response:
+        wanted = decoded(await read_body(request), _feedback_decoder)
+        return _json(await api.feedback.post(wanted, api.clock()))
+
     async def health(request: Request) -> Response:
         return _json(wire.Health("ok"))
 
@@ -181,7 +195,7 @@ def create_app(settings: Settings, clock: Clock = lambda: time.time_ns() // 1_00
             await asyncio.gather(logging_scores, *endless, return_exceptions=True)
             await api.redis.close()
 
-    endpoints = (events, score, features, feast, health, ready, metric_values)
+    endpoints = (events, score, features, feast, feedback, health, ready, metric_values)
     routes = [
         Route(o.path, answered(o.path, endpoint), methods=[o.method.upper()])
         for o, endpoint in zip(OPERATIONS, endpoints, strict=True)
@@ -250,6 +264,7 @@ async def read_body(request: Request) -> bytes:
 _score_decoder = msgspec.json.Decoder(wire.ScoreRequest)
 _features_decoder = msgspec.json.Decoder(wire.FeaturesRequest)
 _feast_decoder = msgspec.json.Decoder(wire.FeastRequest)
+_feedback_decoder = msgspec.json.Decoder(wire.FeedbackRequest)
 
 
 def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:

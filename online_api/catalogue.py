@@ -11,19 +11,12 @@ from feature_repo.behavior import (
     SERVICE_FEATURES,
     VIEW_TTL_S,
 )
+from feature_repo.definitions.tables import VIEW_BY_NAME
 from online_api.errors import ApiError
 from online_api.feast_rows import feature_field, timestamp_field
 
 Source = Literal["windowed", "session", "batch"]
 
-JOIN_KEYS: dict[str, tuple[str, ...]] = {
-    "user_activity": ("user_id",),
-    "item_activity": ("item_id",),
-    "session_activity": ("user_id", "session_id"),
-    "user_intent_embedding": ("user_id",),
-    "query_embedding": ("query",),
-    "item_embedding": ("item_id",),
-}
 ENTITIES = ("user_id", "session_id", "item_id", "query")
 EMBEDDING, REVISION = "embedding", "encoder_revision"
 
@@ -40,14 +33,12 @@ class View(NamedTuple):
 
 
 def _view(name: str) -> View:
-    declared = [feature for feature in FEATURES if feature.view == name]
-    source: Source = declared[0].source if declared else "batch"
-    features = tuple(feature.name for feature in declared)
-    if source == "batch":
-        features = (EMBEDDING, REVISION)
+    table = VIEW_BY_NAME[name]
+    source: Source = next((feature.source for feature in FEATURES if feature.view == name), "batch")
+    features = tuple(column.name for column in table.columns)
     fields = (*(feature_field(name, feature) for feature in features), timestamp_field(name))
     stored = fields if source == "batch" else ()
-    return View(name, source, JOIN_KEYS[name], features, VIEW_TTL_S[name], stored)
+    return View(name, source, table.keys, features, VIEW_TTL_S[name], stored)
 
 
 VIEWS = {name: _view(name) for name in VIEW_TTL_S}

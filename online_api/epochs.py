@@ -13,8 +13,9 @@ import msgspec
 from feature_repo.events import LedgerEvent
 from online_api import keys
 from online_api.connection import BlockingRedis, Steps
+from online_api.feedback import FeedbackRecord, decode_feedback
 from online_api.ledger import decode_entry, id_expiry_ms, open_ledger, recover_pending
-from online_api.score_log import ScoreRecord, decode_record
+from online_api.score_log import ScoreRecord, decode_record, feature_lists
 from online_api.scripts import CLAIM, OPEN_EPOCH, PRUNE, RAISE, TAKE_EPOCHS
 from online_api.settings import Settings
 
@@ -106,7 +107,7 @@ class BlockingLedger:
         shards = range(self.settings.shards)
         self._redis.run([("UNLINK", keys.claims(shard, owner)) for shard in shards])
 
-    # -- the clock and the score log --------------------------------------------------------------
+    # -- the clock, the score log and feedback --------------------------------------------------------------
 
     def clock(self) -> int | None:
         """The newest event time accepted; None before the first event."""
@@ -124,20 +125,38 @@ class BlockingLedger:
 
     def scores(self, after: str = "0-0", chunk: int = 1_000) -> Iterator[list[tuple[str, ScoreRecord]]]:
         """The logged scores after a place in the log, with the place of each, in chunks."""
+        for found in self._stream(keys.SCORES, after, chunk):
+            # Read after the records: the names of their features were written before them.
+            (content,) = self._redis.run([("HGETALL", keys.SCORE_FEATURES)])
+            lists = feature_lists(content)
+            yield [(place, decode_record(fields, lists)) for place, fields in found]
+
+    def trim_scores(self, upto: str) -> int:
+        """Forget the logged scores up to and including a place in the log."""
+        return self._trim_stream(keys.SCORES, upto)
+
+    def feedback(self, after: str = "0-0", chunk: int = 1_000) -> Iterator[list[tuple[str, FeedbackRecord]]]:
+        """The accepted corrections after a place in their log, with the place of each, in chunks."""
+        for found in self._stream(keys.FEEDBACK, after, chunk):
+            yield [(place, decode_feedback(fields)) for place, fields in found]
+
+    def trim_feedback(self, upto: str) -> int:
+        """Forget the corrections up to and including a place in the log; their ids stay remembered."""
+        return self._trim_stream(keys.FEEDBACK, upto)
+
+    def _stream(self, key: str, after: str, chunk: int) -> Iterator[list[tuple[str, dict]]]:
         while True:
-            command = ("XRANGE", keys.SCORES, f"({after}", "+", "COUNT", chunk)
-            (found,) = self._redis.run([command])
+            (found,) = self._redis.run([("XRANGE", key, f"({after}", "+", "COUNT", chunk)])
             if found:
-                yield [(place.decode(), decode_record(fields)) for place, fields in found]
+                yield [(place.decode(), fields) for place, fields in found]
             if len(found) < chunk:
                 return
             after = found[-1][0].decode()
 
-    def trim_scores(self, upto: str) -> int:
-        """Forget the logged scores up to and including a place in the log."""
+    def _trim_stream(self, key: str, upto: str) -> int:
         milliseconds, _, sequence = upto.partition("-")
         following = f"{milliseconds}-{int(sequence) + 1}"
-        return self._redis.run([("XTRIM", keys.SCORES, "MINID", following)])[0]
+        return self._redis.run([("XTRIM", key, "MINID", following)])[0]
 
 
 def _entry(shard: int, name: bytes, fields: dict[bytes, bytes]) -> Entry:

@@ -15,6 +15,9 @@ EPOCH = "intent:epoch"
 SHARDS = "intent:shards"
 RELEASE = "intent:release"
 SCORES = "intent:scores"
+SCORE_FEATURES = "intent:score-features"
+FEEDBACK = "intent:{feedback}:log"
+FEEDBACK_IDS = "intent:{feedback}:ids"
 
 SEPARATOR = "\x1f"
 """Between a shopper and a session in a key; no identifier contains a control character."""
@@ -100,6 +103,7 @@ def shopper_data(user_id: str, shards: int) -> tuple[ShopperData, ...]:
         ShopperData("live sessions", "pattern", f"{tag}{any_definitions}:s:{escaped}{SEPARATOR}*"),
         ShopperData("names of live keys", "members", f"{tag}touched:*"),
         ShopperData("scores", "entries", SCORES),
+        ShopperData("feedback", "entries", FEEDBACK),
         ShopperData("feast: shopper", "key", entity_key({"user_id": user_id})),
         ShopperData("feast: sessions", "pattern", in_sessions),
     )

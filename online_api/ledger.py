@@ -14,10 +14,12 @@ import msgspec
 
 from feature_repo.behavior import AGGREGATES, DEFINITIONS_HASH, HOPS_S, SESSION_AGGREGATES
 from feature_repo.events import EVENT_TYPES, LedgerEvent
+from feature_repo.sequence import step_of
 from feature_repo.windows import US, tiles_of_event
 from online_api import keys
 from online_api.connection import Command, Steps
 from online_api.scripts import APPEND, COUNT_ITEMS, RAISE
+from online_api.sessions import step_record
 from online_api.settings import Settings
 
 # What a late request's stamp may lag behind the newest: it decides how long ids are kept, nothing else.
@@ -191,7 +193,8 @@ def _append_arguments(event: LedgerEvent) -> tuple:
     sums = [part for position in counted for part in (position, "1")]
     if event.amount:
         sums += [part for position in summed for part in (position, str(event.amount))]
-    return (*head, event.session_id, 1, tile_fields(event), sums, earliest, latest)
+    step = step_record(step_of(event.event_time, event.event_type, event.item_id))
+    return (*head, event.session_id, 1, tile_fields(event), sums, earliest, latest, step)
 
 
 def tile_fields(event: LedgerEvent) -> tuple[str, ...]:

@@ -34,6 +34,12 @@ _EVENT = {
 }
 EVENTS_EXAMPLE = {"events": [_EVENT]}
 SCORE_EXAMPLE = {"user_id": "u-1", "session_id": "s-1", "query": "退货怎么办", "explain": True}
+FEEDBACK_EXAMPLE = {
+    "feedback_id": "f-1",
+    "text": "鞋子开胶了怎么办",
+    "intent": "return_refund",
+    "source": "agent",
+}
 FEATURES_EXAMPLE = {
     "features": ["user_activity:view_count_1h", "user_activity:purchase_amount_30d"],
     "entities": {"user_id": ["u-1", "u-2"]},

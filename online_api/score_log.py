@@ -1,14 +1,17 @@
 """What was served, kept so that a score can be traced, reproduced and joined with what came after.
 
 Records wait in memory for a moment and go to the stream `intent:scores` many at a time, so that no score
-waits for its log entry.
+waits for its log entry. The names of the features, half of a record's size and the same in each, are kept
+once, in the hash `intent:score-features`; a record in the stream names their list.
 """
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -30,8 +33,9 @@ logger = logging.getLogger(__name__)
 class ScoreRecord(msgspec.Struct, array_like=True, frozen=True):
     """One served score. Append fields, never reorder them: they are the wire order of the stream.
 
-    `features` are references, `values` the raw stored or counted ones in the same order, exact; `used`
-    says for each whether the model read that value (False: its default, being missing or stale).
+    `features` are references, in the stream mostly the name of their list; `values` the raw stored or
+    counted ones in the same order, exact; `used` says for each whether the model read that value (False:
+    its default, being missing or stale).
     A vector is packed as little-endian float32. What was known: the base tiles' `covered_epoch` (None: no
     base), the newest live epoch added to it and the shopper's last place in the ledger's shard.
     """
@@ -44,7 +48,7 @@ class ScoreRecord(msgspec.Struct, array_like=True, frozen=True):
     release: str
     definitions_hash: str
     encoder_revision: str
-    features: tuple[str, ...]
+    features: tuple[str, ...] | str
     values: list[int | float | bytes | None]
     used: list[bool]
     covered_epoch: int | None
@@ -55,6 +59,8 @@ class ScoreRecord(msgspec.Struct, array_like=True, frozen=True):
     behavior: dict[str, float]
     stage: str
     intent: str | None
+    stage_probabilities: dict[str, float] | None = None
+    intent_confidence: float | None = None
 
 
 def pack_vector(vector: Sequence[float]) -> bytes:
@@ -65,11 +71,31 @@ def unpack_vector(packed: bytes) -> list[float]:
     return np.frombuffer(packed, dtype="<f4").tolist()
 
 
+@lru_cache(maxsize=16)
+def list_name(features: tuple[str, ...]) -> str:
+    """Sixteen hex digits that name these references in this order."""
+    return hashlib.sha256("\n".join(features).encode()).hexdigest()[:16]
+
+
+def encode_record(record: ScoreRecord) -> bytes:
+    return msgspec.msgpack.encode(msgspec.structs.replace(record, features=list_name(record.features)))
+
+
 _decoder = msgspec.msgpack.Decoder(ScoreRecord)
 
 
-def decode_record(fields: dict[bytes, bytes]) -> ScoreRecord:
-    return _decoder.decode(fields[b"e"])
+def decode_record(fields: dict[bytes, bytes], lists: dict[str, tuple[str, ...]]) -> ScoreRecord:
+    """`lists`: the feature lists by name. A record that names its features itself needs none;
+    KeyError if the list it names is not known."""
+    record = _decoder.decode(fields[b"e"])
+    if isinstance(record.features, tuple):
+        return record
+    return msgspec.structs.replace(record, features=lists[record.features])
+
+
+def feature_lists(content: dict[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+    """From what the hash `intent:score-features` holds."""
+    return {name.decode(): tuple(joined.decode().split("\n")) for name, joined in content.items()}
 
 
 class ScoreLog:
@@ -107,10 +133,16 @@ class ScoreLog:
         while self._waiting:
             count = min(FLUSH_AT_ONCE, len(self._waiting))
             records = [self._waiting.popleft() for _ in range(count)]
-            encoded = [msgspec.msgpack.encode(record) for record in records]
+            # Before the records, and each time: a Redis that lost its data gets the lists again.
+            lists = {record.features for record in records}
+            named = [part for features in lists for part in (list_name(features), "\n".join(features))]
             try:
+                await self._redis.run([("HSET", keys.SCORE_FEATURES, *named)])
                 await self._redis.run(
-                    [("XADD", keys.SCORES, "MAXLEN", "~", KEPT_SCORES, "*", "e", e) for e in encoded]
+                    [
+                        ("XADD", keys.SCORES, "MAXLEN", "~", KEPT_SCORES, "*", "e", encode_record(record))
+                        for record in records
+                    ]
                 )
             except (RedisError, OSError):
                 self._waiting.extendleft(reversed(records))

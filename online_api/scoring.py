@@ -9,7 +9,6 @@ from feature_repo.behavior import SERVICE_FEATURES
 from feature_repo.events import rfc3339
 from models.runtime.release import Release
 from models.runtime.row import FeatureRow
-from models.runtime.stage import stage_probabilities
 from models.runtime.text import normalize_text
 from online_api import metrics
 from online_api.catalogue import EMBEDDING, REVISION, VIEWS, Plan, plan
@@ -72,16 +71,18 @@ class Scoring:
         entity = Entity(user_id=request.user_id, session_id=request.session_id)
         as_of = instant(request.as_of)
         steps = resolve(inputs_plan, [entity], as_of, now, self._settings)
-        resolved, utterance = await asyncio.gather(
-            self._redis.do(steps), utterance_of(release, request.query)
-        )
+        resolved, typed = await asyncio.gather(self._redis.do(steps), typed_intents(release, request.query))
         (row,) = resolved.rows
         inputs = model_inputs(inputs_plan, row, release)
         feature_row = release.rows.row(inputs.read())
         known = is_known(row)
         behavior = release.behavior.score(feature_row) if known else release.behavior.priors()
-        recent_text = release.rows.recent_text(feature_row)
-        stages = stage_probabilities(feature_row.values, behavior, recent_text)
+        stages = release.stage.probabilities(
+            row.session.steps if row.session else (),
+            feature_row.values,
+            typed,
+            release.rows.recent_text(feature_row),
+        )
         reasons = await reasons_of(release, feature_row) if request.explain and known else []
         newest = row.shopper.newest if row.shopper else None
         age_ms = None if newest is None else max(0, resolved.as_of - newest) // 1_000
@@ -92,7 +93,7 @@ class Scoring:
             release=release.id,
             behavior=Behavior(**behavior),
             stage=Stage(max(stages, key=stages.__getitem__), stages),
-            utterance=utterance,
+            utterance=utterance_of(typed),
             features=Inputs(inputs.missing, inputs.stale, age_ms),
             degraded=bool(inputs.missing or inputs.stale),
             reasons=reasons,
@@ -135,18 +136,24 @@ def model_inputs(inputs_plan: Plan, row: Row, release: Release) -> ModelInputs:
         used.append(status == PRESENT)
         if status == OUTSIDE_MAX_AGE:
             stale.append(column.reference)
-        elif status != PRESENT:
+        elif status == NOT_FOUND:  # a null is an answer: this shopper never bought
             missing.append(column.reference)
     return ModelInputs(values, used, missing, stale)
 
 
-async def utterance_of(release: Release, text: str | None) -> Utterance | None:
-    """None where nothing was typed. The encoder works beside the event loop, not in it."""
+async def typed_intents(release: Release, text: str | None) -> dict[str, float] | None:
+    """The probability of each intent; None where nothing was typed. The encoder works beside the event
+    loop, not in it."""
     if text is None or not normalize_text(text):
         return None
     probabilities = await asyncio.to_thread(_intents, release, text)
-    ranked = sorted(zip(release.utterance.intents, probabilities, strict=True), key=lambda pair: -pair[1])
-    (intent, confidence), *others = ranked
+    return dict(zip(release.utterance.intents, probabilities, strict=True))
+
+
+def utterance_of(typed: dict[str, float] | None) -> Utterance | None:
+    if typed is None:
+        return None
+    (intent, confidence), *others = sorted(typed.items(), key=lambda pair: -pair[1])
     return Utterance(intent, confidence, [Intent(*other) for other in others[:ALTERNATIVES]])
 
 
@@ -195,4 +202,6 @@ def _record(
         behavior={name: getattr(answer.behavior, name) for name in Behavior.__struct_fields__},
         stage=answer.stage.name,
         intent=answer.utterance.intent if answer.utterance else None,
+        stage_probabilities=answer.stage.probabilities,
+        intent_confidence=answer.utterance.confidence if answer.utterance else None,
     )

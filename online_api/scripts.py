@@ -5,7 +5,9 @@ it. Sums go through HINCRBY as text, so they are exact beyond the 2^53 of Lua's 
 microseconds are below it and are compared as numbers. Nothing newer than Redis 6.2 is used.
 """
 
+from feature_repo.sequence import STEP_LIMIT
 from online_api.connection import script
+from online_api.sessions import STEP_BYTES, STEPS
 
 _NEWER = """
 local function set_newest(key, field, time)
@@ -18,13 +20,27 @@ end
 # sessions, and notes the batch as pending until its items are counted.
 #   KEYS[1] meta; ARGV: key prefix, definitions' hash, oldest arrival to remember (ms), expiry of ids in
 #   ms or 0, events in MessagePack: [user, event id, arrival ms, event time, session or "", personal 0/1,
-#   [tile field, value, ...], [session position, value, ...], [min positions], [max positions]], and then
-#   each event's log entry (the server's MessagePack reads no binary).
+#   [tile field, value, ...], [session position, value, ...], [min positions], [max positions], step], and
+#   then each event's log entry (the server's MessagePack reads no binary).
+# A session's steps are records of one length, whose order as text is that of the steps; they are cut to the
+# greatest once there are twice as many as are kept.
 # Answers {epoch, first seq, last seq (0, 0: none), "1" or "0" per event, {other pending batches}};
 # the last only when there was a repeat.
 APPEND = script(
     _NEWER
+    + f"local step_bytes, step_limit, steps_field = {STEP_BYTES}, {STEP_LIMIT}, ':{STEPS}'"
     + """
+local function add_steps(key, field, new)
+  local steps = (redis.call('HGET', key, field) or '') .. new
+  if #steps > 2 * step_limit * step_bytes then
+    local records = {}
+    for at = 1, #steps, step_bytes do records[#records + 1] = steps:sub(at, at + step_bytes - 1) end
+    table.sort(records)
+    steps = table.concat(records, '', #records - step_limit + 1)
+  end
+  redis.call('HSET', key, field, steps)
+end
+
 local function bytes_greater(a, b)
   for i = 1, math.min(#a, #b) do
     local x, y = a:byte(i), b:byte(i)
@@ -47,7 +63,7 @@ end
 local prefix, hash, oldest, expiry = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local events = cmsgpack.unpack(ARGV[5])
 local epoch = redis.call('HGET', KEYS[1], 'epoch') or '1'
-local first, last, repeated, flags, users = 0, 0, false, {}, {}
+local first, last, repeated, flags, users, steps = 0, 0, false, {}, {}, {}
 for i, event in ipairs(events) do
   local user, id, arrival, time, session = event[1], event[2], event[3], event[4], event[5]
   local ids = prefix .. 'ids:' .. user
@@ -80,11 +96,13 @@ for i, event in ipairs(events) do
           if not known or tonumber(time) < tonumber(known) then redis.call('HSET', state, field, time) end
         end
         for _, position in ipairs(event[10]) do set_newest(state, epoch .. ':' .. position, time) end
+        steps[state] = (steps[state] or '') .. event[11]
         redis.call('SADD', prefix .. 'touched:' .. epoch, state)
       end
     end
   end
 end
+for state, new in pairs(steps) do add_steps(state, epoch .. steps_field, new) end
 for ids in pairs(users) do
   redis.call('ZREMRANGEBYSCORE', ids, '-inf', '(' .. oldest)
   if expiry > 0 then redis.call('PEXPIRE', ids, expiry) end
@@ -185,3 +203,13 @@ for i = 1, #gone, 1000 do redis.call('HDEL', KEYS[1], unpack(gone, i, math.min(i
 return #gone
 """
 )
+
+# Keeps a correction unless its id is known; forgets ids older than are remembered.
+#   KEYS[1] stream; ARGV: key of the ids (of the same slot), id, arrival ms, oldest arrival to remember
+#   (ms), the entry. Answers 1 if it was kept, 0 if its id was known.
+APPEND_FEEDBACK = script("""
+redis.call('ZREMRANGEBYSCORE', ARGV[1], '-inf', '(' .. ARGV[4])
+if redis.call('ZADD', ARGV[1], 'NX', ARGV[3], ARGV[2]) == 0 then return 0 end
+redis.call('XADD', KEYS[1], '*', 'e', ARGV[5])
+return 1
+""")

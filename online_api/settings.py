@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     first_day: date = date(2014, 1, 1)
     training_rows: int = 200_000
     utterances: Path | None = None
+    catalogue: Path | None = None
+    categories: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -165,4 +167,6 @@ VARIABLES = {
     "first_day": ("INTENT_FIRST_DAY", _day),
     "training_rows": ("INTENT_TRAINING_ROWS", _whole(1, 10**9)),
     "utterances": ("INTENT_UTTERANCES", _path),
+    "catalogue": ("INTENT_CATALOGUE", _path),
+    "categories": ("INTENT_CATEGORIES", _path),
 }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from feature_repo.events import MAX_BATCH_EVENTS, MAX_TEXT_CHARS, Event, Id, Scenario, Text
+from feature_repo.events import MAX_BATCH_EVENTS, MAX_TEXT_CHARS, Event, Id, Label, Scenario, Text
 
 MAX_ENTITIES = 1_000
 MAX_REFERENCES = 1_000
@@ -14,7 +14,7 @@ MAX_BODY_BYTES = 32 * 2**20
 
 Status = Literal["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, UTC")]
-Value = int | float | str | bool | list[float] | None
+Value = int | float | str | bool | list[float | str] | None
 EntityName = Literal["user_id", "session_id", "item_id", "query"]
 EntityValue = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 References = Annotated[list[str], Meta(max_length=MAX_REFERENCES)]
@@ -163,6 +163,23 @@ class ScoreAnswer(msgspec.Struct):
     features: Inputs
     degraded: bool
     reasons: list[ReasonAnswer]
+
+
+class FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a typed text really asked for. `feedback_id` is the client's: sending one again is safe.
+    `score_id`: the score whose answer this corrects. `source`: who says so."""
+
+    feedback_id: Id
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
+    intent: Label
+    score_id: Id | None = None
+    user_id: Id | None = None
+    source: Literal["agent", "shopper"] = "agent"
+
+
+class FeedbackAnswer(msgspec.Struct):
+    accepted: int
+    duplicates: int
 
 
 class Health(msgspec.Struct):

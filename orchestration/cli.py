@@ -39,27 +39,61 @@ def main() -> None:
 
 @app.command()
 def simulate(
-    users: Annotated[int, typer.Option(min=1)] = 300,
+    users: Annotated[int | None, typer.Option(min=1, help="how many shoppers; default: 300")] = None,
     days: Annotated[int, typer.Option(min=1)] = 3,
     seed: int = 7,
     out: Annotated[Path, typer.Option(help="a folder; events.jsonl and the ground truth go there")] = Path(
         "simulated"
     ),
+    events: Annotated[
+        int | None, typer.Option(min=1, help="in place of --users: about so many events in all")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="default: one a core")] = None,
 ) -> None:
     """Write a bilingual event log with known ground truth."""
-    from spark_jobs.simulation import simulate as write_log
+    from rich.console import Console
+    from rich.progress import Progress
 
-    _print_json(write_log(users, days, seed, out))
+    from spark_jobs.simulation import simulate as write_log
+    from spark_jobs.simulation import users_for
+
+    if users and events:
+        raise typer.BadParameter("give --users or --events, not both")
+    users = users_for(events, days) if events else users or 300
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("simulating")
+
+        def progress(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        summary = write_log(users, days, seed, out, processes=processes, progress=progress)
+    _print_json(summary)
 
 
 @app.command("import")
-def import_(path: Path, format: Annotated[str, typer.Option(help="auto, native or rees46")] = "auto") -> None:
+def import_(
+    path: Path,
+    format: Annotated[
+        str,
+        typer.Option(
+            help="auto, native, rees46, retailrocket, taobao, yoochoose, otto, ubi or access_log",
+            metavar="FORMAT",
+        ),
+    ] = "auto",
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            help="a TOML file: which request of an access log is which event", exists=True, dir_okay=False
+        ),
+    ] = None,
+) -> None:
     """Land a log in the lake; ends with one JSON object."""
     from orchestration.progress import bytes_bar
     from orchestration.workflows import import_log
 
     with _results_only() as result, bytes_bar(path) as progress:
-        result.append(import_log(path, format, progress))
+        result.append(import_log(path, format, progress, rules and rules.read_text("utf-8")))
 
 
 @app.command()

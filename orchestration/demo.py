@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestration.environment import ROOT, confine
 
-SIMULATED_USERS, SIMULATED_DAYS, SIMULATED_SEED = 300, 3, 7
+SIMULATED_USERS, SIMULATED_DAYS, SIMULATED_SEED = 500, 3, 7
 SHOPPERS_SHOWN = 4
 READY_WITHIN_S = 60
 API_PORT, UI_PORT = 8000, 3000
@@ -44,6 +44,7 @@ def run(log: Path | None, serve: bool) -> None:
 
     if log is None:
         log = simulated_log()
+        os.environ.setdefault("INTENT_CATALOGUE", str(log.with_name("catalogue.csv")))
     report.step(f"importing {log}")
     imported = intent("import", str(log))
     report.step("materializing: Dagster runs Spark, Great Expectations, Feast and the models (minutes)")

@@ -61,7 +61,9 @@ def confine() -> None:
     # The variable stops Dagster's sending; only its settings file stops the id it keeps in HOME.
     settings = state_dir / "dagster" / "dagster.yaml"
     if settings.parent.is_dir() and not settings.exists():
-        settings.write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
+        settings.write_text(
+            "telemetry:\n  enabled: false\nnux:\n  enabled: false\nfreshness:\n  enabled: true\n"
+        )
 
 
 def main() -> None:

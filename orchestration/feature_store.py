@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import reduce
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pandas as pd
@@ -32,10 +33,31 @@ from feature_repo.definitions.objects import feast_objects
 from feature_repo.definitions.schemas import ensure_tables
 from feature_repo.definitions.tables import TIMESTAMP, VIEW_BY_NAME
 from feature_repo.events import EARLIEST_EVENT, from_us
+from online_api.redis_server import ensure_redis
+from online_api.settings import Settings
+from spark_jobs.lake import Lake
+from spark_jobs.session import build_session, prepare_environment
 
 REPO = Path(__file__).resolve().parents[1] / "feature_repo"
 SQLITE = "sqlite:///"
 REGISTRY = "registry.db"
+
+
+class Connected(NamedTuple):
+    store: FeatureStore
+    spark: SparkSession
+    lake: Lake
+
+
+def connect(name: str = "features") -> Connected:
+    """The installation that the `INTENT_` settings name: for notebooks and other teams' jobs, which
+    get its feature store, its lake and a Spark session (`name`, the process's one) to work in.
+    """
+    settings = Settings.from_environment()
+    spark = build_session(name, settings.spark_master, settings.state)
+    redis_url = settings.redis_url or ensure_redis(settings.state)
+    store = open_store(redis_url, settings.state, settings.spark_master)
+    return Connected(store, spark, Lake(settings.lake))
 
 
 def store_config(redis_url: str, state_dir: Path, spark_master: str = "local[*]") -> dict:
@@ -245,10 +267,6 @@ def main() -> None:
 
     confine()
     from feast.cli.cli import cli
-
-    from online_api.redis_server import ensure_redis
-    from online_api.settings import Settings
-    from spark_jobs.session import prepare_environment
 
     settings = Settings.from_environment()
     os.environ.update(settings.environment())

@@ -1,12 +1,17 @@
 """A table's way from candidate to published: past its gate, or not at all."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import dagster as dg
+from pyspark.sql import DataFrame
 
+from orchestration.columns import column_lineage
 from orchestration.quality.expectations import Suite
-from orchestration.quality.gate import GateResult, to_asset_check_result, validate
+from orchestration.quality.gate import GateResult, counted_jobs, to_asset_check_result, validate
 from orchestration.resources import Platform
+
+JOB_JOBS, JOB_SECONDS = "job: spark jobs", "job: seconds"
 
 
 def contract_of(*tables: str) -> list[dg.AssetCheckSpec]:
@@ -40,6 +45,30 @@ def days_to_run(context: dg.AssetExecutionContext, platform: Platform) -> tuple[
     return days, {day: lake.seen_epoch("clean_events", day) for day in days}
 
 
+def measure(platform: Platform, job: Callable[..., Mapping[str, object]], *arguments, **named) -> dict:
+    """Runs a job in the platform's Spark on its lake. What it says of itself, and what it cost: the cost of
+    its gates is held against that."""
+    spark = platform.spark()
+    started = time.perf_counter()
+    with counted_jobs(spark, "job") as spark_jobs:
+        said = job(spark, platform.lake, *arguments, **named)
+        jobs = spark_jobs()
+    return {**said, JOB_JOBS: jobs, JOB_SECONDS: round(time.perf_counter() - started, 2)}
+
+
+def stop_if_unsound(table: DataFrame, suite: Suite, asset: str, check: str) -> Iterator[dg.AssetCheckResult]:
+    """Check what an asset is about to be made from; fails the step if it does not hold."""
+    result = validate(table, suite)
+    yield to_asset_check_result(result)._replace(asset_key=dg.AssetKey(asset), check_name=check)
+    broken = [f.description for f in result.failed if f.severity == "critical"]
+    if broken:
+        raise dg.Failure(
+            f"{suite.name} does not hold, {asset} is not made from it: {'; '.join(broken)}. "
+            "The check's table says how to mend it",
+            allow_retries=False,
+        )
+
+
 def publish_if_sound(
     platform: Platform,
     suites: Mapping[str, Suite],
@@ -67,10 +96,13 @@ def publish_if_sound(
             f"{'; '.join(refused)}. The check's table says how to mend it",
             allow_retries=False,
         )
+    seconds = sum(gate.seconds for gate in gates.values())
     for table, gate in gates.items():
-        gate_cost = {"gate: spark jobs": gate.spark_jobs, "gate: seconds": round(gate.seconds, 2)}
+        cost = {"gate: spark jobs": gate.spark_jobs, "gate: seconds": round(gate.seconds, 2)}
+        if JOB_SECONDS in measured:
+            cost["gates: share of the job's seconds"] = round(seconds / measured[JOB_SECONDS], 3)
         rows = {"dagster/row_count": gate.rows}
-        yield publish(platform, table, parts_of[table], {**measured, **rows, **gate_cost}, epochs)
+        yield publish(platform, table, parts_of[table], {**measured, **rows, **cost}, epochs)
 
 
 def publish(
@@ -89,7 +121,11 @@ def publish(
         platform.lake.publish(table, part, (epochs or {}).get(part))
     count = shown.get("dagster/row_count", shown.get("rows", "?"))
     dg.get_dagster_logger().info(f"published {table}: {count} rows, {parts[0]} to {parts[-1]}")
-    return dg.MaterializeResult(asset_key=table, metadata={"parts": f"{parts[0]} to {parts[-1]}", **shown})
+    lineage = column_lineage(table)
+    columns = {} if lineage is None else {"dagster/column_lineage": lineage}
+    return dg.MaterializeResult(
+        asset_key=table, metadata={"parts": f"{parts[0]} to {parts[-1]}", **shown, **columns}
+    )
 
 
 def _candidate(platform: Platform, table: str, parts: Sequence[str]):

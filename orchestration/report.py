@@ -76,6 +76,7 @@ def show(imported: dict, materialized: dict, scores: list[tuple[str, dict]]) -> 
 
 
 def show_models(platform: Platform) -> None:
+    from models.release_report import FOLDER, PAGE
     from orchestration import releases
 
     out.rule("How good the models are")
@@ -88,6 +89,8 @@ def show_models(platform: Platform) -> None:
     out.print("utterance intents:")
     for line in utterance_lines(manifest["metrics"]["utterance"]):
         out.print(f"  {line}", soft_wrap=True, markup=False)
+    page = platform.releases / served.id / FOLDER / PAGE
+    out.print(f"curves, confusion matrices, figures after 1, 3, 5 and 10 events: {page}", soft_wrap=True)
 
 
 def show_score(who: str, score: dict) -> None:

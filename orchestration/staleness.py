@@ -8,7 +8,8 @@ from feature_repo.windows import DAY_S
 from spark_jobs.lake import Lake
 
 # The tables at the end of a day's path: a day is done when all of these have seen its newest events.
-LEAVES = ("user_activity", "user_intent_embedding")
+LEAVES = ("user_activity", "user_profile", "item_profile", "user_intent_embedding", "user_keywords")
+FACTS = "user_day_facts"
 TILES = ("user_day_tiles", "item_day_tiles", "session_day_tiles")
 
 
@@ -38,7 +39,16 @@ def seen_through_tiles(lake: Lake, day: str) -> int:
 
     A sum, so that a change of any one of those days shows.
     """
-    return sum(lake.seen_epoch(TILES[0], d) for d in looked_back_on(lake.ledger_days(), day))
+    return _seen_through(lake, TILES[0], day)
+
+
+def seen_through_facts(lake: Lake, day: str) -> int:
+    """The same of a leaf that is summed from the facts of days, as profiles are."""
+    return _seen_through(lake, FACTS, day)
+
+
+def _seen_through(lake: Lake, table: str, day: str) -> int:
+    return sum(lake.seen_epoch(table, d) for d in looked_back_on(lake.ledger_days(), day))
 
 
 def looked_back_on(days: Iterable[str], day: str) -> list[str]:

@@ -91,11 +91,3 @@ def all_close(left: Iterable[float], right: Iterable[float]) -> bool:
     return len(left) == len(right) and all(
         abs(a - b) <= FLOAT_TOLERANCE for a, b in zip(left, right, strict=True)
     )
-
-
-def newest_scores(platform: Platform, count: int) -> list[ScoreRecord]:
-    records: list[ScoreRecord] = []
-    for chunk in platform.ledger.scores():
-        records += [record for _, record in chunk]
-        del records[:-count]
-    return records

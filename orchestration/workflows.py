@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from orchestration import releases
 from orchestration.defs.ledger.assets import landed_events
+from orchestration.defs.monitoring.assets import feedback, score_log
 from orchestration.importing import Import
 from orchestration.resources import Platform
 from orchestration.staleness import stale_days
@@ -22,12 +23,12 @@ class JobFailed(RuntimeError):
     """A Dagster run failed; the message is the first failed step's."""
 
 
-def import_log(path: Path, format: str, progress: Progress | None = None):
+def import_log(path: Path, format: str, progress: Progress | None = None, rules: str | None = None):
     platform = Platform.from_environment()
     settings = platform.settings
     now = None if settings.clock == "event" else platform.clock()
     job = Import(platform.lake, platform.ledger, settings.door, now, settings.clock_max_jump_s)
-    return job.run(path, format, progress)
+    return job.run(path, format, progress, rules)
 
 
 def materialize_days(first: str | None, last: str | None) -> dict:
@@ -44,7 +45,7 @@ def materialize_days(first: str | None, last: str | None) -> dict:
             raise JobFailed(first_failure(result))
 
     landed = dg.materialize(
-        [landed_events],
+        [landed_events, score_log, feedback],
         instance=instance,
         resources={"platform": platform},
         run_config=INFO_LINES,
@@ -126,14 +127,15 @@ def first_failure(result: dg.ExecuteInProcessResult) -> str:
 
 def verify_scores(count: int):
     """Recompute the newest logged scores, once everything they knew is in the lake and its tables."""
-    from orchestration.verification import newest_scores, verify
+    from orchestration.scores import newest_scores
+    from orchestration.verification import verify
 
     platform = Platform.from_environment()
     if platform.lake.ledger_days() and (stale := stale_days(platform.lake)):
         raise ValueError(
             f"events of {stale[0]} to {stale[-1]} are not in the tables yet: run `intent materialize` first"
         )
-    records = newest_scores(platform, count)
+    records = newest_scores(platform.ledger, platform.lake, count)
     if not records:
         raise ValueError("no score has been logged: score some shoppers first (INTENT_SCORE_LOG above 0)")
     return verify(platform, records)

@@ -2,7 +2,8 @@
 
     ledger/day=YYYY-MM-DD/<commit>.parquet     accepted events, by the day of their event time
     ledger/commits/<epoch>-<kind>.json         which ledger files count; one not named here does not exist
-    quarantine/<commit>.jsonl                  rows the door refused, with line, code and reason
+    quarantine/<commit>.jsonl                  rows the door refused, with line, code, reason and day
+    .importing/                                what an import puts aside while it runs
     <table>/day=YYYY-MM-DD/*.parquet           what Spark jobs derive, one folder a day
     candidate/<table>/...                      written, not yet past its gate
 
@@ -37,13 +38,19 @@ SHOPPER_TABLES = {
     "clean_events": "user_id",
     "user_day_tiles": "entity_id",
     "session_day_tiles": "user_id",
+    "user_day_facts": "user_id",
     "user_activity": "user_id",
     "session_activity": "user_id",
     "user_intent_embedding": "user_id",
+    "user_profile": "user_id",
+    "user_keywords": "user_id",
     "user_tiles": "user_id",
     "session_state": "user_id",
     "training_labels": "user_id",
     "training_rows": "user_id",
+    "score_log": "user_id",
+    "outcomes": "user_id",
+    "feedback": "user_id",
 }
 
 

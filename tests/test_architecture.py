@@ -15,7 +15,16 @@ MAY_IMPORT = {
     "orchestration": set(ROOMS),
 }
 HEAVY = {"feast", "torch", "pyspark", "dagster", "pandas", "transformers", "mlflow", "great_expectations"}
-LIGHT_CONTRACT = {"feature_repo.events", "feature_repo.windows", "feature_repo.behavior"}
+LIGHT_CONTRACT = {
+    "feature_repo.events",
+    "feature_repo.windows",
+    "feature_repo.behavior",
+    "feature_repo.feature",
+    "feature_repo.profiles",
+    "feature_repo.sequence",
+    "feature_repo.definitions",
+    "feature_repo.definitions.tables",
+}
 
 
 def modules() -> dict[str, Path]:

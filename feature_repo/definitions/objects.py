@@ -10,7 +10,13 @@ from feast.types import Array, Float32, Float64, Int64, String
 from feature_repo.behavior import DEFINITIONS_HASH, PROJECT, SERVICE, SERVICE_FEATURES
 from feature_repo.definitions.tables import CREATED, ENTITIES, OWNER, TIMESTAMP, VIEWS, View
 
-FEAST_TYPES = {"int64": Int64, "float64": Float64, "vector": Array(Float32), "string": String}
+FEAST_TYPES = {
+    "int64": Int64,
+    "float64": Float64,
+    "vector": Array(Float32),
+    "string": String,
+    "strings": Array(String),
+}
 
 FeastObject = Project | Entity | SparkSource | FeatureView | FeatureService
 

@@ -14,6 +14,7 @@ ARROW_TYPES = {
     "float64": pa.float64(),
     "vector": pa.list_(pa.float32()),
     "string": pa.string(),
+    "strings": pa.list_(pa.string()),
 }
 INSTANT = pa.timestamp("us", "UTC")
 

@@ -3,8 +3,6 @@
 Nothing of Feast is imported here, so that whoever only needs a name or a type can have it.
 """
 
-from typing import Literal
-
 import msgspec
 
 from feature_repo.behavior import (
@@ -13,9 +11,11 @@ from feature_repo.behavior import (
     SESSION_ACTIVITY,
     USER_ACTIVITY,
     USER_INTENT_EMBEDDING,
+    USER_KEYWORDS,
     VIEW_TTL_S,
-    Feature,
 )
+from feature_repo.feature import Dtype, Feature
+from feature_repo.profiles import ITEM_PROFILE, USER_PROFILE
 
 TIMESTAMP = "event_timestamp"
 CREATED = "created_timestamp"
@@ -31,7 +31,7 @@ ENTITIES = {
 
 class Column(msgspec.Struct, frozen=True):
     name: str
-    dtype: Literal["int64", "float64", "vector", "string"]
+    dtype: Dtype
     unit: str
     description: str
 
@@ -77,6 +77,7 @@ def _vector(description: str) -> Column:
 
 # After the longest window and its hop a row of zeros is the newest there is: it need not be served.
 _WINDOWED_LOOKBACK_S = 32 * 86_400
+_PROFILE_LOOKBACK_S = 91 * 86_400
 
 VIEWS = (
     View(
@@ -103,10 +104,33 @@ VIEWS = (
         2 * 86_400,
     ),
     View(
+        "user_profile",
+        ("user_id",),
+        _declared(USER_PROFILE),
+        "Who a shopper is: a row per shopper and day with events, numbers as of the row's time. "
+        "What each number and persona means is in docs/profiles.md.",
+        _PROFILE_LOOKBACK_S,
+    ),
+    View(
+        "item_profile",
+        ("item_id",),
+        _declared(ITEM_PROFILE),
+        "What an item is to shoppers: a row per item and day with events, numbers as of the row's time; "
+        "bots' events do not count. What each number means is in docs/profiles.md.",
+        _PROFILE_LOOKBACK_S,
+    ),
+    View(
         "user_intent_embedding",
         ("user_id",),
         (*_declared(USER_INTENT_EMBEDDING), _ENCODER_REVISION),
         "Where a shopper's recent words point.",
+        31 * 86_400,
+    ),
+    View(
+        "user_keywords",
+        ("user_id",),
+        _declared(USER_KEYWORDS),
+        "What a shopper's recent words are about.",
         31 * 86_400,
     ),
     View(
@@ -145,10 +169,11 @@ VIEWS = (
         ("user_id", "session_id"),
         (
             Column("state", "string", "JSON", "name to value of the session's aggregates"),
+            Column("steps", "string", "JSON", "[[at_us, event type, item], ...], the newest, in order"),
             _COVERED_EPOCH,
             _DEFINITIONS_HASH,
         ),
-        "Serving state: the aggregates of a visit, which the API adds live events to.",
+        "Serving state: the aggregates and newest steps of a visit, which the API adds live events to.",
     ),
 )
 VIEW_BY_NAME = {view.name: view for view in VIEWS}

@@ -63,9 +63,13 @@ class Encoder:
     def dim(self) -> int:
         return self.model.config.hidden_size
 
+    def normalized(self, texts: Sequence[str]) -> list[str]:
+        """The form in which each text is embedded and looked up."""
+        return [normalize_text(text) for text in texts]
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors, float32 [n, dim], in the order of the texts."""
-        normalized = [normalize_text(text) for text in texts]
+        normalized = self.normalized(texts)
         distinct = list(dict.fromkeys(normalized))
         if not distinct:
             return np.empty((0, self.dim), dtype=np.float32)

@@ -3,6 +3,7 @@
 <releases>/<id>/release.json      the manifest, with the SHA-256 of every other file
 <releases>/<id>/behavior/...      see models.runtime.behavior
 <releases>/<id>/utterance/...     see models.runtime.utterance
+<releases>/<id>/stage.json        see models.runtime.stage
 <encoders>/<revision>/...         shared by the releases that pin this revision
 """
 
@@ -15,11 +16,13 @@ import msgspec
 from feature_repo.behavior import DEFINITIONS_HASH, SERVICE_FEATURES
 from models.runtime.behavior import BehaviorModel
 from models.runtime.row import RowBuilder
+from models.runtime.stage import StageModel
 from models.runtime.text import TextEncoder
 from models.runtime.utterance import UtteranceModel
 
 RELEASE_POINTER = "intent:release"
 MANIFEST = "release.json"
+STAGE = "stage.json"
 FEATURE_REFERENCES = tuple(f.reference for f in SERVICE_FEATURES)
 
 
@@ -123,6 +126,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     behavior: BehaviorModel
     utterance: UtteranceModel
     encoder: TextEncoder
+    stage: StageModel
 
     @property
     def id(self) -> str:
@@ -147,11 +151,14 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         path = Path(path)
         manifest = verify_release(path)
         name, revision = f"release {manifest.id}", manifest.encoder_revision
+        if STAGE not in manifest.files:
+            raise ReleaseMismatch(f"{name} has no {STAGE}: build a new release")
         try:
             if encoder is None or encoder.revision != revision:
                 encoder = TextEncoder.load(Path(encoders) / revision)
             utterance = UtteranceModel.load(path / "utterance", revision)
             behavior = BehaviorModel.load(path / "behavior")
+            stage = StageModel.load(path / STAGE)
         except Exception as error:  # whatever it is, this release cannot be served
             reason = str(error).splitlines()[0]
             raise ReleaseMismatch(f"{name} cannot be loaded: {reason}") from error
@@ -173,4 +180,5 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
             behavior=behavior,
             utterance=utterance,
             encoder=encoder,
+            stage=stage,
         )

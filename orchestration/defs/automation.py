@@ -6,14 +6,17 @@ from orchestration.partitions import days, range_tags
 from orchestration.resources import Platform
 from orchestration.staleness import stale_days
 
+# What lands beside events; the contract of scores is checked where they are used, with Spark.
+LANDED = dg.AssetSelection.assets("score_log", "feedback").without_checks()
+
 landing = dg.define_asset_job(
     "landing",
-    selection=dg.AssetSelection.groups("ledger"),
-    description="The live log into the lake.",
+    selection=dg.AssetSelection.groups("ledger") | LANDED,
+    description="Events, scores and corrections into the lake.",
 )
 daily = dg.define_asset_job(
     "daily",
-    selection=dg.AssetSelection.groups("events", "tiles", "activity", "text"),
+    selection=dg.AssetSelection.groups("events", "tiles", "activity", "profiles", "text"),
     partitions_def=days,
     description="A day's events to features and vectors, each past its gate.",
 )
@@ -24,21 +27,35 @@ serving = dg.define_asset_job(
 )
 training = dg.define_asset_job(
     "training",
-    selection=dg.AssetSelection.groups("training", "release"),
-    description="Labels, training rows, models, and a release that is served if it passes its gates.",
+    selection=dg.AssetSelection.groups("training", "release") | dg.AssetSelection.assets("feedback"),
+    description=(
+        "Labels, training rows, models, and a release that is served if it passes its gates and is better "
+        "than what is served."
+    ),
+)
+monitoring = dg.define_asset_job(
+    "monitoring",
+    selection=dg.AssetSelection.groups("monitoring"),
+    description="Outcomes join the scores that were served, and each release is held against its report.",
 )
 
 land_every_five_minutes = dg.ScheduleDefinition(
     name="land_every_five_minutes",
     job=landing,
     cron_schedule="*/5 * * * *",
-    description="Moves the live log into the lake.",
+    description="Moves events, scores and corrections into the lake.",
 )
 train_every_night = dg.ScheduleDefinition(
     name="train_every_night",
     job=training,
     cron_schedule="0 3 * * *",
-    description="Builds a release from the newest days; it is served if it passes its gates.",
+    description="Trains a challenger on the newest days; it is served if better than what is served.",
+)
+monitor_every_hour = dg.ScheduleDefinition(
+    name="monitor_every_hour",
+    job=monitoring,
+    cron_schedule="25 * * * *",
+    description="Joins the outcomes that have become known and measures what was served.",
 )
 
 

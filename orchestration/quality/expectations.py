@@ -6,9 +6,16 @@ Each expectation carries in `meta` a name that is a claim, a description, and ho
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 
 import great_expectations.expectations as gxe
-from great_expectations.expectations.expectation import Expectation
+from great_expectations.core.metric_function_types import SummarizationMetricNameSuffixes
+from great_expectations.expectations.expectation import (
+    ColumnAggregateExpectation,
+    ColumnMapExpectation,
+    Expectation,
+)
+from great_expectations.validator.validator import ValidationDependencies
 
 from feature_repo.events import from_us
 from orchestration.quality.rules import RowRule, Severity
@@ -17,12 +24,63 @@ from spark_jobs.lake import day_bounds
 # The Spark types a column may have.
 INTEGER = ("tinyint", "smallint", "int", "bigint")
 NUMBER = (*INTEGER, "float", "double")
-TEXT, TIME, FLAG, VECTOR = ("string",), ("timestamp",), ("boolean",), ("array<float>",)
+TEXT, TIME, FLAG = ("string",), ("timestamp",), ("boolean",)
+VECTOR, WORDS = ("array<float>",), ("array<string>",)
 
 FIX_JOB = "the job that makes this table is at fault: mend it by the rows shown, materialize again"
 REPEATED = "rows were written twice: materialize again; if it stays, the job does not deduplicate"
 
 ColumnTypes = dict[str, tuple[str, ...]]
+
+
+KEY = "__"
+
+
+class Counted:
+    """For an expectation of a column's values: rows that break it are counted, and fetched only where
+    the run asks for samples. Great Expectations itself runs a query for them each time.
+    """
+
+    def get_validation_dependencies(self, *arguments, **named) -> ValidationDependencies:
+        needed = super().get_validation_dependencies(*arguments, **named)
+        if not needed.result_format.get("partial_unexpected_count"):
+            values = f"{self.map_metric}.{SummarizationMetricNameSuffixes.UNEXPECTED_VALUES.value}"
+            if values in needed.metric_configurations:
+                needed.remove_metric_configuration(values)
+        return needed
+
+
+@cache
+def counted(kind: type[ColumnMapExpectation]) -> type[ColumnMapExpectation]:
+    return type(f"Counted{kind.__name__}", (Counted, kind), {})
+
+
+class ExpectKeyToBeUnique(ColumnAggregateExpectation):
+    """A key, derived as one column, has as many values as the table has rows.
+
+    Both counts join the one aggregate pass of a suite's other expectations, where Great
+    Expectations' own expectations of uniqueness each sort the table in a window.
+    """
+
+    metric_dependencies = ("column.distinct_values.count", "table.row_count")
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return tuple(self.column.removeprefix(KEY).split(KEY))
+
+    def _validate(self, metrics: dict, runtime_configuration=None, execution_engine=None) -> dict:
+        rows, keys = metrics["table.row_count"], metrics["column.distinct_values.count"]
+        return {"success": keys == rows, "result": {"observed_value": f"{keys:,} keys in {rows:,} rows"}}
+
+
+class ExpectColumnToBalance(ColumnAggregateExpectation):
+    """The values of a column add up to nothing; those of an empty table do."""
+
+    metric_dependencies = ("column.sum",)
+
+    def _validate(self, metrics: dict, runtime_configuration=None, execution_engine=None) -> dict:
+        total = metrics["column.sum"] or 0
+        return {"success": total == 0, "result": {"observed_value": total}}
 
 
 @dataclass(frozen=True)
@@ -46,6 +104,10 @@ class Suite:
         """The rules come last, each as the expectation that its violation column is null."""
         return [*self.expectations, *(_rule_holds(rule) for rule in self.rules)]
 
+    def all_derived(self) -> dict[str, str]:
+        keys = (e for e in self.expectations if isinstance(e, ExpectKeyToBeUnique))
+        return self.derived | {name: sql for e in keys for name, sql in key_columns(e).items()}
+
 
 def expect(
     kind: type[Expectation],
@@ -56,6 +118,8 @@ def expect(
     **arguments: object,
 ) -> Expectation:
     meta = {"name": name, "description": description, "mend": mend}
+    if issubclass(kind, ColumnMapExpectation):
+        kind = counted(kind)
     return kind(severity=severity, meta=meta, **arguments)
 
 
@@ -82,12 +146,26 @@ def filled(*columns: str) -> tuple[Expectation, ...]:
 
 
 def unique(*key: str) -> Expectation:
-    name, description = f"{'_and_'.join(key)}_are_unique", f"({', '.join(key)}) names one row"
+    return expect(ExpectKeyToBeUnique, *_unique_claim(key), REPEATED, column=KEY.join(("", *key)))
+
+
+def key_columns(expectation: ExpectKeyToBeUnique) -> dict[str, str]:
+    """The derived column an expectation of uniqueness counts, and its SQL."""
+    return {expectation.column: f"struct({', '.join(expectation.key)})"}
+
+
+def repeated_rows(expectation: ExpectKeyToBeUnique) -> Expectation:
+    """The same claim, row by row: costs a pass over the table of its own, and says which rows."""
+    key = expectation.key
     if len(key) == 1:
         kind, arguments = gxe.ExpectColumnValuesToBeUnique, {"column": key[0]}
     else:
         kind, arguments = gxe.ExpectCompoundColumnsToBeUnique, {"column_list": list(key)}
-    return expect(kind, name, description, REPEATED, **arguments)
+    return expect(kind, *_unique_claim(key), REPEATED, **arguments)
+
+
+def _unique_claim(key: tuple[str, ...]) -> tuple[str, str]:
+    return f"{'_and_'.join(key)}_are_unique", f"({', '.join(key)}) names one row"
 
 
 def in_set(name: str, column: str, values: Iterable[object], mend: str = FIX_JOB) -> Expectation:

@@ -12,6 +12,8 @@ from feature_repo.behavior import (
     WINDOWS,
     Feature,
 )
+from feature_repo.events import EVENT_TYPES
+from feature_repo.sequence import STEP_LIMIT
 from feature_repo.windows import US, Window
 from orchestration.quality.expectations import FIX_JOB
 from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative, is_null
@@ -90,6 +92,7 @@ def session_rules() -> tuple[RowRule, ...]:
     kinds = tuple(a.name for a in SESSION_AGGREGATES if a.op == "count" and a.event_types)
     duration = ("session_event_count", "session_duration_s")
     cart = ("session_add_to_cart_count", "session_cart_amount")
+    of_views = ("session_repeat_view_count", "session_top_item_view_count")
     return (
         *_filled_and_not_negative(SESSION_ACTIVITY),
         RowRule(
@@ -116,7 +119,24 @@ def session_rules() -> tuple[RowRule, ...]:
             FIX_JOB,
             (Broken(f"{cart[0]} = 0 AND {cart[1]} <> 0", cart),),
         ),
+        RowRule(
+            "sequence_fits_the_counts",
+            "what the newest events say is no more than the whole session's counts and duration allow",
+            FIX_JOB,
+            (
+                *_at_most("session_view_count", *of_views),
+                *_at_most("session_event_count", "session_distinct_item_count", "session_item_run_length"),
+                *_at_most("session_search_count", "session_unanswered_search_count"),
+                *_at_most("session_add_to_cart_count", "session_cart_item_count"),
+                *_at_most("session_duration_s", "session_last_pause_s", "session_recent_pause_s"),
+            ),
+        ),
     )
+
+
+def _at_most(bound: str, *features: str) -> tuple[Broken, ...]:
+    """A negative bound is another rule's."""
+    return tuple(Broken(f"{feature} > greatest({bound}, 0)", (feature, bound)) for feature in features)
 
 
 def vector_rules() -> tuple[RowRule, ...]:
@@ -198,4 +218,26 @@ def state_rule() -> RowRule:
         "state is JSON {aggregate: value}: declared, one event or more, in order of time",
         FIX_JOB,
         (Broken(f"NOT coalesce({right}, false)", ("state",)),),
+    )
+
+
+def steps_rule() -> RowRule:
+    """`steps`: JSON `[[at_us, event type, item], ...]`."""
+    steps = "from_json(steps, 'array<array<bigint>>')"
+    right = " AND ".join(
+        (
+            "size(s) = 3",
+            f"get(s, 1) BETWEEN 0 AND {len(EVENT_TYPES) - 1}",
+            "get(s, 2) BETWEEN 0 AND 4294967295",
+        )
+    )
+    return RowRule(
+        "steps_are_well_formed",
+        f"steps is JSON [[at_us, event type, item], ...]: known types, in order, at most {STEP_LIMIT}",
+        FIX_JOB,
+        (
+            Broken(f"NOT coalesce(forall({steps}, s -> coalesce({right}, false)), false)", ("steps",)),
+            Broken(f"size({steps}) NOT BETWEEN 1 AND {STEP_LIMIT}", ("steps",)),
+            Broken(f"array_sort({steps}) <> {steps}", ("steps",)),
+        ),
     )

@@ -1,14 +1,14 @@
 """Validates a Spark DataFrame against a suite, and tells Dagster about it.
 
-Two runs at most: the first counts what breaks each expectation, all column expectations in one pass
-over the table and each uniqueness in one over its key; the second, only after a failure, fetches a
-few offending rows. Nothing is stored: the context lives in memory, for one validation.
+Two runs at most: the first counts what breaks each expectation, in three aggregates over the table (its
+rows, its keys, the rows that break something); the second, only after a failure, fetches a few offending
+rows. Nothing is stored: the context lives in memory, for one validation.
 """
 
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -23,10 +23,10 @@ from great_expectations.data_context.types.base import (
     ProgressBarsConfig,
 )
 from great_expectations.expectations.expectation import Expectation
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from feature_repo.events import rfc3339, to_us
-from orchestration.quality.expectations import Suite
+from orchestration.quality.expectations import ExpectKeyToBeUnique, Suite, repeated_rows
 from orchestration.quality.rules import VIOLATION, Severity, with_flags, with_violations
 
 SAMPLES = 5
@@ -79,20 +79,19 @@ def validate(table: DataFrame, suite: Suite) -> GateResult:
     columns = _columns_finding(table, suite)
     if not columns.passed:
         return GateResult(suite.name, None, (columns,), 0, time.perf_counter() - started)
-    with _job_group(table) as group:
-        wide = with_flags(table, suite.derived, suite.rules)
+    with counted_jobs(table.sparkSession, "Great Expectations gate") as spark_jobs:
+        wide = with_flags(table, suite.all_derived(), suite.rules)
         expectations = suite.all_expectations()
         counted = _run(wide, expectations, {"result_format": "BASIC", "partial_unexpected_count": 0})
         sampled = _sample(table, suite, expectations, counted)
-        spark_jobs = len(table.sparkSession.sparkContext.statusTracker().getJobIdsForGroup(group))
-    findings = tuple(
-        _finding(e, counted[e.meta["name"]], sampled.get(e.meta["name"], ())) for e in expectations
-    )
+        jobs = spark_jobs()
+    results = counted | sampled
+    findings = tuple(_finding(e, results[e.meta["name"]], suite.key) for e in expectations)
     return GateResult(
         suite=suite.name,
         rows=_row_count(counted.values()),
         findings=(columns, *findings),
-        spark_jobs=spark_jobs,
+        spark_jobs=jobs,
         seconds=time.perf_counter() - started,
     )
 
@@ -186,12 +185,13 @@ def _sample(
     suite: Suite,
     expectations: list[Expectation],
     counted: dict[str, ExpectationValidationResult],
-) -> dict[str, tuple[str, ...]]:
-    """A few offending rows of each failed expectation, as text: the row's key and what is wrong."""
+) -> dict[str, ExpectationValidationResult]:
+    """Each failed expectation that counts rows again, with a few of the rows that break it."""
+    broken = (e for e in expectations if not counted[e.meta["name"]].success)
     failed = [
-        e
-        for e in expectations
-        if not counted[e.meta["name"]].success and counted[e.meta["name"]].result.get("unexpected_count")
+        repeated_rows(e) if isinstance(e, ExpectKeyToBeUnique) else e
+        for e in broken
+        if isinstance(e, ExpectKeyToBeUnique) or counted[e.meta["name"]].result.get("unexpected_count")
     ]
     if not failed:
         return {}
@@ -203,11 +203,13 @@ def _sample(
     names = {e.meta["name"] for e in failed}
     rules = tuple(rule for rule in suite.rules if rule.name in names)
     wide = with_violations(table, suite.derived, rules)
-    samples: dict[str, tuple[str, ...]] = {}
-    for name, result in _run(wide, failed, result_format).items():
-        rows = result.result.get("partial_unexpected_index_list") or []
-        samples[name] = tuple(sorted({_row_text(row, suite.key) for row in rows}))
-    return samples
+    return _run(wide, failed, result_format)
+
+
+def _samples(result: ExpectationValidationResult, key: tuple[str, ...]) -> tuple[str, ...]:
+    """Offending rows as text: the row's key and what is wrong."""
+    rows = result.result.get("partial_unexpected_index_list") or []
+    return tuple(sorted({_row_text(row, key) for row in rows}))
 
 
 def _row_text(row: dict[str, object], key: tuple[str, ...]) -> str:
@@ -225,9 +227,7 @@ def _value(value: object) -> str:
     return "null" if value is None else str(value)
 
 
-def _finding(
-    expectation: Expectation, result: ExpectationValidationResult, samples: tuple[str, ...]
-) -> Finding:
+def _finding(expectation: Expectation, result: ExpectationValidationResult, key: tuple[str, ...]) -> Finding:
     return Finding(
         name=expectation.meta["name"],
         description=expectation.meta["description"],
@@ -236,7 +236,7 @@ def _finding(
         passed=bool(result.success),
         observed=_observed(result),
         unexpected_count=_unexpected_count(result),
-        samples=samples,
+        samples=_samples(result, key),
     )
 
 
@@ -271,14 +271,14 @@ def _row_count(results: Iterable[ExpectationValidationResult]) -> int | None:
 
 
 @contextmanager
-def _job_group(table: DataFrame) -> Iterator[str]:
-    """Spark jobs started inside carry this group; the caller's own group is put back."""
-    context, group = table.sparkSession.sparkContext, f"gate-{uuid.uuid4()}"
+def counted_jobs(spark: SparkSession, description: str) -> Iterator[Callable[[], int]]:
+    """Says how many Spark jobs were started inside; the caller's own job group is put back."""
+    context, group = spark.sparkContext, f"counted-{uuid.uuid4()}"
     names = ("spark.jobGroup.id", "spark.job.description", "spark.job.interruptOnCancel")
     before = {name: context.getLocalProperty(name) for name in names}
-    context.setJobGroup(group, "Great Expectations gate")
+    context.setJobGroup(group, description)
     try:
-        yield group
+        yield lambda: len(context.statusTracker().getJobIdsForGroup(group))
     finally:
         for name, value in before.items():
             context.setLocalProperty(name, value)

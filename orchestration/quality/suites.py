@@ -18,8 +18,8 @@ from feature_repo.behavior import (
     Feature,
 )
 from feature_repo.events import EVENT_TYPES, MAX_PRICE_MINOR, MAX_QUANTITY, Consent
+from orchestration.quality.event_rules import event_rules, item_rules
 from orchestration.quality.expectations import (
-    FIX_JOB,
     FLAG,
     INTEGER,
     NUMBER,
@@ -40,33 +40,40 @@ from orchestration.quality.feature_rules import (
     VECTOR_COLUMNS,
     session_rules,
     state_rule,
+    steps_rule,
     tiles_rule,
     vector_rules,
     windowed_rules,
 )
-from orchestration.quality.rules import Broken, RowRule, is_null
+from orchestration.quality.rules import RowRule
+from spark_jobs.jobs.clean_events import FINGERPRINT, LedgerCount
 
 MAX_BOT_SHARE = 0.2
-LABELS = ("purchase", "add_to_cart", "leave")
 
 
-def clean_events(first_day: str, last_day: str, currency: str) -> Suite:
-    """Ledger columns plus what cleaning adds to them; `currency` is the shop's."""
+def clean_events(first_day: str, last_day: str, currency: str, ledger: LedgerCount | None = None) -> Suite:
+    """Ledger columns plus what cleaning adds to them; `currency` is the shop's. With `ledger`, what the
+    ledger has of these days, no event is missing and none is changed.
+    """
     return Suite(
         name="clean_events",
         key=("user_id", "event_id"),
         columns={
             **_types(TEXT, "user_id", "event_id", "event_type", "session_key", "currency", "consent"),
             **_types(TIME, "event_time", "claimed_time", "received_at"),
-            **_types(INTEGER, "price", "quantity", "amount"),
+            **_types(TEXT, "category", "category_path", "category_source"),
+            **_types(TEXT, "brand", "brand_name", "brand_source", "price_source"),
+            **_types(INTEGER, "price", "quantity", "amount", "unit_price"),
             **_types(FLAG, "is_bot", "is_outlier", "personal"),
         },
+        derived={"raw_fingerprint": FINGERPRINT} if ledger else {},
         expectations=(
             has_rows(
                 "there is at least one event",
                 "the ledger has no event of this day: import or land its log, or leave it out",
             ),
             *filled("user_id", "event_id", "event_time", "received_at", "session_key"),
+            *(_as_in(ledger) if ledger else ()),
             unique("user_id", "event_id"),
             in_days("event_time", first_day, last_day),
             in_set("event_type_is_known", "event_type", EVENT_TYPES),
@@ -90,43 +97,44 @@ def clean_events(first_day: str, last_day: str, currency: str) -> Suite:
                 mostly=1 - MAX_BOT_SHARE,
             ),
         ),
-        rules=_event_rules(),
+        rules=event_rules(),
     )
 
 
-def _event_rules() -> tuple[RowRule, ...]:
-    times = ("event_time", "claimed_time", "received_at")
+def _as_in(ledger: LedgerCount) -> tuple[Expectation, ...]:
     return (
-        RowRule(
-            "events_arrive_after_they_happen",
-            "received_at is not before event_time, the earlier of claimed_time and received_at",
-            "the door stamps these times: this was not written by landing or import; land it again",
-            (
-                Broken("received_at < event_time", times),
-                Broken("event_time <> least(claimed_time, received_at)", times),
-            ),
+        expect(
+            gxe.ExpectTableRowCountToEqual,
+            "no_event_is_lost_or_doubled",
+            f"there are the {ledger.rows:,} events that the ledger has of these days",
+            value=ledger.rows,
         ),
-        RowRule(
-            "derived_columns_follow_the_event",
-            "amount is price times quantity or 0, personal is the consent, flags are set",
-            FIX_JOB,
-            (
-                *is_null(("event_type", "consent", "currency", "quantity")),
-                *is_null(("amount", "personal", "is_bot", "is_outlier")),
-                Broken(
-                    "amount <> try_multiply(coalesce(price, 0), quantity)",
-                    ("amount", "price", "quantity"),
-                ),
-                Broken("personal <> (consent = 'personalize')", ("personal", "consent")),
-            ),
+        expect(
+            gxe.ExpectColumnSumToBeBetween,
+            "raw_columns_are_unchanged",
+            "all that the ledger says of the events is here as it says it: fingerprints add up to the same",
+            column="raw_fingerprint",
+            min_value=ledger.fingerprint,
+            max_value=ledger.fingerprint,
         ),
-        RowRule(
-            "purchases_carry_a_price",
-            "a purchase names its price; one that does not counts as no money",
-            "ask the shop to send price with purchases: purchase_amount is too low without it",
-            (Broken("event_type = 'purchase' AND price IS NULL", ("event_type", "price")),),
-            severity="warning",
+    )
+
+
+def item_attributes(first_day: str, last_day: str) -> Suite:
+    return Suite(
+        name="item_attributes",
+        key=("item_id", "start"),
+        columns={
+            **_types(TEXT, "item_id", "category", "brand"),
+            **_types(TIME, "start"),
+            **_types(INTEGER, "median_price", "priced_events"),
+        },
+        expectations=(
+            *filled("item_id", "start", "priced_events"),
+            unique("item_id", "start"),
+            in_days("start", first_day, last_day),
         ),
+        rules=item_rules(),
     )
 
 
@@ -192,7 +200,9 @@ def _activity(
 
 
 def text_embeddings(encoder_revision: str) -> Suite:
-    return _vectors("text_embeddings", ("content_hash",), _types(TEXT, "text"), encoder_revision)
+    return _vectors(
+        "text_embeddings", ("content_hash",), _types(TEXT, "text", "normalized"), encoder_revision
+    )
 
 
 def entity_embedding(view: str, entity: str, encoder_revision: str) -> Suite:
@@ -240,10 +250,11 @@ def _serving_tiles(name: str, entity: str) -> Suite:
 
 
 def session_state() -> Suite:
-    return _serving("session_state", ("user_id", "session_id"), _types(TEXT, "state"), state_rule())
+    columns = _types(TEXT, "state", "steps")
+    return _serving("session_state", ("user_id", "session_id"), columns, state_rule(), steps_rule())
 
 
-def _serving(name: str, key: tuple[str, ...], columns: ColumnTypes, rule: RowRule) -> Suite:
+def _serving(name: str, key: tuple[str, ...], columns: ColumnTypes, *rules: RowRule) -> Suite:
     types = {
         **_types(TEXT, *key, "definitions_hash"),
         **_types(TIME, "event_timestamp", "created_timestamp"),
@@ -265,7 +276,7 @@ def _serving(name: str, key: tuple[str, ...], columns: ColumnTypes, rule: RowRul
             ),
             _one_covered_epoch(),
         ),
-        rules=(rule,),
+        rules=rules,
     )
 
 
@@ -277,29 +288,6 @@ def _one_covered_epoch() -> Expectation:
         "two runs wrote this snapshot: materialize again, one run at a time",
         column="covered_epoch",
         max_value=1,
-    )
-
-
-def training_labels() -> Suite:
-    key = ("user_id", "session_id", "event_timestamp")
-    return Suite(
-        name="training_labels",
-        key=key,
-        columns={
-            **_types(TEXT, "user_id", "session_id"),
-            **_types(TIME, "event_timestamp"),
-            **_types(INTEGER, *LABELS),
-        },
-        expectations=(
-            has_rows(
-                "there is something to train on",
-                "import a longer log: rows whose horizon runs past its end are dropped",
-                "warning",
-            ),
-            *filled(*key, *LABELS),
-            unique(*key),
-            *(in_set(f"{label}_is_0_or_1", label, (0, 1)) for label in LABELS),
-        ),
     )
 
 

@@ -3,6 +3,7 @@ output.
 """
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -42,6 +43,12 @@ def days_between(first: date, last: date | None) -> list[str]:
     if last < first:
         raise SystemExit(f"--to {last} is before --day {first}")
     return [(first + timedelta(n)).isoformat() for n in range((last - first).days + 1)]
+
+
+def function_at(path: str) -> Callable:
+    """`package.module:function`"""
+    module, _, function = path.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def now_us() -> int:

@@ -13,16 +13,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from feature_repo.behavior import RECENT_QUERIES, VIEW_TTL_S
-from feature_repo.events import from_us
 from spark_jobs.jobs import text_embeddings
+from spark_jobs.jobs.batch_rows import newest_of_instant, stamps_of, write_batch_rows
 from spark_jobs.jobs.command import day_parser, days_between, execute
-from spark_jobs.jobs.tables import SCHEMAS, read_days, require_published, write_days
-from spark_jobs.lake import Lake, day_bounds, day_of
+from spark_jobs.jobs.tables import SCHEMAS, read_days, require_published
+from spark_jobs.lake import Lake, day_of
 from spark_jobs.transforms.texts import (
     content_hash,
-    day_column,
     item_texts,
     mean_direction,
+    query_texts,
     recent_texts,
     typed_texts,
 )
@@ -49,74 +49,39 @@ def run(
     since = date.fromisoformat(first) - timedelta(seconds=VIEW_TTL_S[USER])
     history = read_days(spark, lake, "clean_events", since.isoformat(), max(last, day_of(clock)))
     events = read_days(spark, lake, "clean_events", first, last)
-    vectors = (
-        spark.read.parquet(str(lake.table(text_embeddings.TABLE)))
+    embedded = (
+        spark.read.schema(SCHEMAS[text_embeddings.TABLE])
+        .parquet(str(lake.table(text_embeddings.TABLE)))
         .where(F.col("encoder_revision") == revision)
-        .select("content_hash", "embedding")
     )
-    stamps = F.broadcast(
-        spark.createDataFrame(
-            [(day, from_us(as_of(day, clock, live))) for day in days], "day string, as_of timestamp"
-        )
-    )
+    vectors = embedded.select("content_hash", "embedding")
+    stamps = stamps_of(spark, days, clock, live)
     recent = recent_texts(typed_texts(history), stamps, RECENT_QUERIES)
-    typed = typed_texts(events).select(day_column(), F.col("text").alias("query"), "text")
-    described = {QUERY: typed.distinct(), ITEM: item_texts(events)}
+    described = {
+        QUERY: query_texts(typed_texts(events), embedded.select("content_hash", "normalized")),
+        ITEM: hashed(item_texts(events)),
+    }
     made = {
-        view: with_vectors(newest_day_only(texts.join(stamps, "day"), KEYS[view]), vectors)
+        view: newest_of_instant(texts.join(stamps, "day"), KEYS[view]).join(vectors, "content_hash")
         for view, texts in described.items()
     }
     made[USER] = (
-        with_vectors(recent, vectors)
+        hashed(recent)
+        .join(vectors, "content_hash")
         .select("user_id", "day", "as_of", "embedding")
         .groupBy("user_id", "day", "as_of")
         .applyInArrow(mean_direction, "user_id string, day string, as_of timestamp, embedding array<float>")
     )
     return {
-        view: write_days(
-            with_earlier_runs(spark, lake, view, stamped(rows, revision, clock), stamps), lake, view, days
+        view: write_batch_rows(
+            rows.withColumn("encoder_revision", F.lit(revision)), lake, view, days, stamps, clock
         ).metadata()
         for view, rows in made.items()
     }
 
 
-def as_of(day: str, clock: int, live: Set[str]) -> int:
-    """When a day's rows begin to hold: at its end, or at their publication if they were not there
-    before while the day was being served: a day that goes on, or one with events posted live."""
-    start, end = day_bounds(day)
-    return clock if start <= clock < end or day in live else end
-
-
-def newest_day_only(texts: DataFrame, key: str) -> DataFrame:
-    """Days served live share one instant: of their texts for a key the newest day's is the one."""
-    newest = (F.max_by("text", "day").alias("text"), F.max("day").alias("day"))
-    return texts.groupBy(key, "as_of").agg(*newest)
-
-
-def with_vectors(texts: DataFrame, vectors: DataFrame) -> DataFrame:
-    hashed = texts.withColumn("content_hash", content_hash(F.col("text")))
-    return hashed.join(vectors, "content_hash")
-
-
-def stamped(rows: DataFrame, revision: str, clock: int) -> DataFrame:
-    return (
-        rows.withColumn("event_timestamp", F.col("as_of"))
-        .withColumn("created_timestamp", F.lit(from_us(clock)))
-        .withColumn("encoder_revision", F.lit(revision))
-    )
-
-
-def with_earlier_runs(
-    spark: SparkSession, lake: Lake, view: str, rows: DataFrame, stamps: DataFrame
-) -> DataFrame:
-    """The rows, and those that runs of the same days published with an earlier stamp."""
-    columns = [*spark.createDataFrame([], SCHEMAS[view]).columns, "day"]
-    rows = rows.select(*columns)
-    if not lake.parts(view):
-        return rows
-    published = spark.read.schema(f"{SCHEMAS[view]}, day string").parquet(str(lake.table(view)))
-    earlier = published.join(stamps, "day").where(F.col("event_timestamp") < F.col("as_of"))
-    return rows.unionByName(earlier.select(*columns))
+def hashed(texts: DataFrame) -> DataFrame:
+    return texts.withColumn("content_hash", content_hash(F.col("text"))).drop("text")
 
 
 def main() -> None:

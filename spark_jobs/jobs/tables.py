@@ -12,14 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from feature_repo.behavior import (
-    AGGREGATES,
-    ITEM_ACTIVITY,
-    SESSION_ACTIVITY,
-    SESSION_AGGREGATES,
-    USER_ACTIVITY,
-    Feature,
-)
+from feature_repo.behavior import AGGREGATES, SESSION_AGGREGATES
+from feature_repo.definitions.tables import VIEWS, View
+from feature_repo.events import EVENT_TYPES
+from feature_repo.feature import Dtype
 from spark_jobs.lake import CANDIDATE, CURRENT, Lake, replace_folder
 from spark_jobs.ledger_files import LEDGER_SCHEMA
 
@@ -29,15 +25,28 @@ SPARK_TYPES = {
     pa.int32(): "int",
     pa.timestamp("us", "UTC"): "timestamp",
 }
+FEATURE_TYPES: dict[Dtype, str] = {
+    "int64": "bigint",
+    "float64": "double",
+    "vector": "array<float>",
+    "string": "string",
+    "strings": "array<string>",
+}
 
 
 def ddl(columns: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in columns)
 
 
-def feature_columns(features: tuple[Feature, ...]) -> list[tuple[str, str]]:
-    kinds = {"int64": "bigint", "float64": "double"}
-    return [(f.name, kinds[f.dtype]) for f in features]
+def view_schema(view: View) -> str:
+    return ddl(
+        [
+            *((key, "string") for key in view.keys),
+            ("event_timestamp", "timestamp"),
+            ("created_timestamp", "timestamp"),
+            *((column.name, FEATURE_TYPES[column.dtype]) for column in view.columns),
+        ]
+    )
 
 
 LEDGER = ddl((f.name, SPARK_TYPES[f.type]) for f in LEDGER_SCHEMA)
@@ -50,13 +59,14 @@ DAY_TILES = ddl(
         ("newest_event_us", "bigint"),
     ]
 )
-STAMPS = [("event_timestamp", "timestamp"), ("created_timestamp", "timestamp")]
-COVERAGE = [("covered_epoch", "bigint"), ("definitions_hash", "string")]
-VECTOR = [("embedding", "array<float>"), ("encoder_revision", "string")]
-NEWEST = [("tiles", "string"), ("newest_event_us", "bigint")]
 SCHEMAS: dict[str, str] = {
     "clean_events": f"{LEDGER}, session_key string, is_bot boolean, bot_reason string, "
-    "is_outlier boolean, outlier_reason string, amount bigint, personal boolean",
+    "is_outlier boolean, outlier_reason string, amount bigint, personal boolean, "
+    "category_path string, category_source string, brand_name string, brand_source string, "
+    "unit_price bigint, price_source string",
+    "item_attributes": "item_id string, start timestamp, category string, brand string, "
+    "median_price bigint, priced_events bigint",
+    "quality_days": "day string, metric string, value double",
     "user_day_tiles": DAY_TILES,
     "item_day_tiles": DAY_TILES,
     "session_day_tiles": ddl(
@@ -65,49 +75,56 @@ SCHEMAS: dict[str, str] = {
             ("session_id", "string"),
             ("start", "timestamp"),
             *((a.name, "bigint") for a in SESSION_AGGREGATES),
+            ("steps", "array<struct<at_us:bigint,event_type:int,item:bigint>>"),
         ]
     ),
-    "user_activity": ddl([("user_id", "string"), *STAMPS, *feature_columns(USER_ACTIVITY)]),
-    "item_activity": ddl([("item_id", "string"), *STAMPS, *feature_columns(ITEM_ACTIVITY)]),
-    "session_activity": ddl(
+    "user_day_facts": ddl(
         [
             ("user_id", "string"),
-            ("session_id", "string"),
-            *STAMPS,
-            *feature_columns(SESSION_ACTIVITY),
+            ("start", "timestamp"),
+            *((f"{event_type}_count", "bigint") for event_type in EVENT_TYPES),
+            ("purchase_amount", "bigint"),
+            *((f"{which}_us", "bigint") for which in ("first_event", "newest_event", "last_purchase")),
+            ("visits", "bigint"),
+            ("orders", "bigint"),
+            *((f"{which}_visit", "string") for which in ("first", "last")),
+            *((f"{which}_bought", "boolean") for which in ("first", "last")),
+            ("hours", "array<bigint>"),
+            ("interests", "array<struct<kind:string,name:string,weight:bigint>>"),
+            ("price_weight", "bigint"),
+            ("price_points", "bigint"),
+            ("is_bot", "boolean"),
         ]
     ),
-    "text_embeddings": "content_hash string, text string, encoder_revision string, embedding array<float>",
-    **{
-        view: ddl([(key, "string"), *STAMPS, *VECTOR])
-        for view, key in (
-            ("user_intent_embedding", "user_id"),
-            ("query_embedding", "query"),
-            ("item_embedding", "item_id"),
-        )
-    },
+    "item_day_facts": ddl(
+        [
+            ("item_id", "string"),
+            ("start", "timestamp"),
+            *((f"{event_type}_count", "bigint") for event_type in ("view", "add_to_cart", "purchase")),
+            *((who, "bigint") for who in ("visitors", "carters", "buyers")),
+            ("buyer_sketch", "binary"),
+            ("price_minor", "bigint"),
+            ("category_path", "string"),
+            ("brand_name", "string"),
+            ("visits", "bigint"),
+            ("co_views", "array<struct<item_id:string,visits:bigint>>"),
+        ]
+    ),
+    "text_embeddings": "content_hash string, text string, normalized string, encoder_revision string, "
+    "embedding array<float>",
     "training_labels": "user_id string, session_id string, session_key string, "
     "event_timestamp timestamp, purchase int, add_to_cart int, leave int, horizon string",
-    "user_tiles": ddl(
-        [
-            ("user_id", "string"),
-            *STAMPS,
-            *NEWEST,
-            ("last_session_id", "string"),
-            ("last_session_us", "bigint"),
-            *COVERAGE,
-        ]
-    ),
-    "item_tiles": ddl([("item_id", "string"), *STAMPS, *NEWEST, *COVERAGE]),
-    "session_state": ddl(
-        [
-            ("user_id", "string"),
-            ("session_id", "string"),
-            *STAMPS,
-            ("state", "string"),
-            *COVERAGE,
-        ]
-    ),
+    **{view.name: view_schema(view) for view in VIEWS},
+    "score_log": "score_id string, as_of timestamp, user_id string, session_id string, scenario string, "
+    "release string, definitions_hash string, encoder_revision string, as_of_exact boolean, "
+    "degraded boolean, purchase double, add_to_cart double, leave double, stage string, "
+    "stage_probabilities map<string,double>, intent string, intent_confidence double",
+    "outcomes": "score_id string, as_of timestamp, user_id string, session_key string, scenario string, "
+    "release string, as_of_exact boolean, degraded boolean, purchase_probability double, "
+    "add_to_cart_probability double, leave_probability double, horizon string, is_bot boolean, "
+    "known boolean, purchase int, add_to_cart int, leave int",
+    "feedback": "feedback_id string, received_at timestamp, text string, intent string, source string, "
+    "user_id string, score_id string, release string",
 }
 
 

@@ -5,7 +5,6 @@ day on which it was first seen. Where the session has GPUs (`spark.executor.reso
 the embedding stage asks for one per task.
 """
 
-import importlib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,7 @@ from pyspark.resource import ResourceProfile, ResourceProfileBuilder, TaskResour
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.jobs.command import day_parser, days_between, execute
+from spark_jobs.jobs.command import day_parser, days_between, execute, function_at
 from spark_jobs.jobs.tables import SCHEMAS, read_days, require_published, write_days
 from spark_jobs.lake import Lake
 from spark_jobs.transforms.texts import Embedder, embedding_batches, texts_by_day
@@ -64,9 +63,7 @@ def gpu_per_task(spark: SparkSession) -> ResourceProfile | None:
 
 
 def encoder_factory(path: str, encoder: str) -> Callable[[], Embedder]:
-    """`package.module:function`, to be called with the encoder's name."""
-    module, _, function = path.partition(":")
-    return partial(getattr(importlib.import_module(module), function), encoder)
+    return partial(function_at(path), encoder)
 
 
 def main() -> None:

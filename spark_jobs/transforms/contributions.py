@@ -8,12 +8,15 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feature_repo.behavior import AGGREGATES, SESSION_AGGREGATES, SessionAggregate
+from feature_repo.events import EVENT_TYPES
+from feature_repo.sequence import NO_ITEM
 from feature_repo.windows import US, Aggregate
 
 AT = "at_us"
 AGGREGATE_NAMES = [a.name for a in AGGREGATES]
 SESSION_AGGREGATE_NAMES = [a.name for a in SESSION_AGGREGATES]
 SESSION_KEYS = ["user_id", "session_id"]
+STEP = "step"
 
 
 def of_entity(events: DataFrame, entity_column: str) -> DataFrame:
@@ -43,13 +46,26 @@ def aggregate_column(aggregate: Aggregate) -> Column:
 
 
 def session_contributions(events: DataFrame) -> DataFrame:
-    """Rows of shopper, client session, `at_us` and one column per session aggregate (times: null
-    if none).
+    """Rows of shopper, client session, `at_us`, one column per session aggregate (times: null if
+    none) and `step`, a struct of the fields of sequence.Step.
     """
     return of_client_sessions(events).select(
         *SESSION_KEYS,
         F.unix_micros("event_time").alias(AT),
         *(session_aggregate_column(a).alias(a.name) for a in SESSION_AGGREGATES),
+        step_column().alias(STEP),
+    )
+
+
+def step_column() -> Column:
+    """sequence.step_of of columns."""
+    positions = F.array(*(F.lit(event_type) for event_type in EVENT_TYPES))
+    code = F.greatest(F.crc32(F.encode("item_id", "UTF-8")), F.lit(1))
+    item = F.when(F.col("item_id").isNotNull(), code).otherwise(NO_ITEM)
+    return F.struct(
+        F.unix_micros("event_time").alias("at_us"),
+        (F.array_position(positions, F.col("event_type")) - 1).cast("int").alias("event_type"),
+        item.cast("bigint").alias("item"),
     )
 
 

@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from feature_repo.behavior import AGGREGATES, HOPS_S, SESSION_AGGREGATES, WINDOWS
+from feature_repo.sequence import STEP_LIMIT
 from feature_repo.windows import US, needed_since
 from spark_jobs.transforms.contributions import SESSION_KEYS, merged
 
@@ -69,13 +70,33 @@ def last_sessions(session_tiles: DataFrame) -> DataFrame:
 
 
 def session_state(session_tiles: DataFrame, as_of: int, reach_s: int) -> DataFrame:
-    """Rows of user_id, session_id, state (JSON object of SESSION_AGGREGATES by name), for the
-    sessions with an event in the last `reach_s`; a session's state is of all its tiles.
+    """Rows of user_id, session_id, state (JSON object of SESSION_AGGREGATES by name), steps (JSON
+    `[[at_us, event type, item], ...]`, the newest, in order), for the sessions with an event in the
+    last `reach_s`; a session's state is of all its tiles.
     """
     names = [a.name for a in SESSION_AGGREGATES]
+    is_recent = F.col("session_last_event_us") >= as_of - reach_s * US
+    recent = session_tiles.where(is_recent).select(*SESSION_KEYS).distinct()
     return (
-        session_tiles.groupBy(*SESSION_KEYS)
-        .agg(*(merged(a).alias(a.name) for a in SESSION_AGGREGATES))
-        .where(F.col("session_last_event_us") >= as_of - reach_s * US)
-        .select(*SESSION_KEYS, F.to_json(F.struct(*names)).alias("state"))
+        session_tiles.join(recent, SESSION_KEYS, "left_semi")
+        .groupBy(*SESSION_KEYS)
+        .agg(
+            *(merged(a).alias(a.name) for a in SESSION_AGGREGATES),
+            F.flatten(F.collect_list("steps")).alias("steps"),
+        )
+        .select(
+            *SESSION_KEYS,
+            F.to_json(F.struct(*names)).alias("state"),
+            F.to_json(F.transform(newest_steps(F.col("steps")), step_values)).alias("steps"),
+        )
     )
+
+
+def newest_steps(steps: Column) -> Column:
+    """sequence.newest_steps of an array of steps."""
+    newest_first = F.slice(F.sort_array(steps, asc=False), 1, STEP_LIMIT)
+    return F.reverse(newest_first)
+
+
+def step_values(step: Column) -> Column:
+    return F.array(step["at_us"], step["event_type"].cast("bigint"), step["item"])

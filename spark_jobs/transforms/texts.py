@@ -12,6 +12,10 @@ from pyspark.sql import functions as F
 class Embedder(Protocol):
     revision: str
 
+    def normalized(self, texts: list[str]) -> list[str]:
+        """The form in which each text is embedded and looked up."""
+        ...
+
     def embed(self, texts: list[str]) -> np.ndarray:
         """Unit vectors, float32 `[len(texts), dim]`."""
         ...
@@ -70,7 +74,7 @@ def texts_by_day(events: DataFrame) -> DataFrame:
 def embedding_batches(
     revision: str, load: Callable[[], Embedder]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """For `mapInArrow` over (content_hash, text, ...): the same rows with their vectors.
+    """For `mapInArrow` over (content_hash, text, ...): the same rows, normalised, with their vectors.
 
     The encoder is loaded once per worker process. A worker that finds another revision than the
     one asked for fails the job: two revisions are never mixed.
@@ -87,10 +91,11 @@ def embedding_batches(
                 [
                     batch.column("content_hash"),
                     batch.column("text"),
+                    pa.array(encoder.normalized(texts), pa.string()),
                     pa.array([revision] * len(texts), pa.string()),
                     pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel())),
                 ],
-                names=["content_hash", "text", "encoder_revision", "embedding"],
+                names=["content_hash", "text", "normalized", "encoder_revision", "embedding"],
             )
 
     return embed
@@ -111,6 +116,22 @@ def _loaded(revision: str, load: Callable[[], Embedder]) -> Embedder:
     return _encoders[revision]
 
 
+def query_texts(typed: DataFrame, forms: DataFrame) -> DataFrame:
+    """day, query, content_hash: what was typed on a day, by normalised form.
+
+    `forms`: content_hash, normalized. Of the spellings of one query that of the least hash stands for
+    it, so that a run repeated picks the same.
+    """
+    return (
+        typed.select(day_column(), content_hash(F.col("text")).alias("content_hash"))
+        .distinct()
+        .join(forms, "content_hash")
+        .where(F.length("normalized") > 0)
+        .groupBy("day", F.col("normalized").alias("query"))
+        .agg(F.min("content_hash").alias("content_hash"))
+    )
+
+
 def mean_direction(group: pa.Table) -> pa.Table:
     """For `applyInArrow`: one row with the group's keys and the unit vector along its embeddings' mean.
 
@@ -127,7 +148,7 @@ def mean_direction(group: pa.Table) -> pa.Table:
 
 def recent_texts(typed: DataFrame, stamps: DataFrame, count: int) -> DataFrame:
     """The last `count` texts, at the instant a day's rows begin to hold, of each shopper who typed
-    something on that day. Rows: user_id, day, as_of, text.
+    something on that day. Rows: user_id, day, as_of, text, position (1: the newest).
 
     `stamps` has a row per day asked for: day, as_of. Of days with one and the same instant the newest
     has the shopper's row.
@@ -147,5 +168,5 @@ def recent_texts(typed: DataFrame, stamps: DataFrame, count: int) -> DataFrame:
         .where((F.col("event_time") < F.col("as_of")) | (day_column() == F.col("day")))
         .withColumn("position", F.row_number().over(newest_first))
         .where(F.col("position") <= count)
-        .select("user_id", "day", "as_of", "text")
+        .select("user_id", "day", "as_of", "text", "position")
     )

@@ -4,10 +4,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from feature_repo.behavior import AGGREGATES, HOPS_S, SESSION_AGGREGATES
+from feature_repo.sequence import STEP_LIMIT
 from feature_repo.windows import DAY_S
 from spark_jobs.transforms.contributions import (
     AT,
     SESSION_KEYS,
+    STEP,
     event_contributions,
     hop_start,
     merged,
@@ -37,11 +39,14 @@ def day_tiles(events: DataFrame, entity_column: str) -> DataFrame:
 
 def session_tiles(events: DataFrame) -> DataFrame:
     """Rows of user_id, session_id, start (of the UTC day), one bigint column per session
-    aggregate.
+    aggregate, steps: the newest ones of the day, newest first.
     """
     return (
         session_contributions(events)
         .withColumn("start", micros(hop_start(F.col(AT), DAY_S)))
         .groupBy(*SESSION_KEYS, "start")
-        .agg(*(merged(a).alias(a.name) for a in SESSION_AGGREGATES))
+        .agg(
+            *(merged(a).alias(a.name) for a in SESSION_AGGREGATES),
+            F.max_by(STEP, STEP, STEP_LIMIT).alias("steps"),
+        )
     )

@@ -23,7 +23,7 @@ from spark_jobs.lake import Lake
 from tests.end_to_end.installation import Installation
 from tests.oracle import brute_force
 
-USERS, DAYS, SEED = 300, 3, 7
+USERS, DAYS, SEED = 500, 3, 7
 SCORES = 1_000
 SECOND = 1_000_000
 
@@ -254,7 +254,8 @@ def test_a_corrupted_day_stops_before_feast_and_what_is_served_stays(platform, a
         kept.replace(victim)
     assert ended.status == 1 and ended.result is None
     last_line = ended.error.strip().splitlines()[-1]
-    assert "clean_events" in last_line and "price" in last_line, last_line
+    assert "clean_events" in last_line and "ledger does not hold" in last_line, last_line
+    assert "price" in last_line, last_line
     assert stored(platform) == before
 
 

@@ -18,6 +18,8 @@ from feature_repo.behavior import (
     session_values,
 )
 from feature_repo.events import EVENT_TYPES
+from feature_repo.profiles import USER_PROFILE, USER_PROFILE_INPUTS
+from feature_repo.sequence import SEQUENCE_STATISTICS
 
 SOURCE = Path(behavior.__file__).read_text(encoding="utf-8")
 
@@ -62,7 +64,7 @@ def test_session_aggregates_match_known_events() -> None:
 
 
 def test_every_feature_says_what_stands_in_for_it() -> None:
-    kinds = {"int64": int, "float64": float, "vector": type(None)}
+    kinds = {"int64": int, "float64": float, **dict.fromkeys(("vector", "string", "strings"), type(None))}
     for feature in FEATURES:
         assert type(feature.default) is kinds[feature.dtype], feature.reference
         assert feature.unit
@@ -81,13 +83,22 @@ def test_session_values_come_in_the_order_of_the_features() -> None:
     state |= {"session_first_event_us": 1_500_000, "session_last_event_us": 4_000_000}
     values = dict(zip((f.name for f in SESSION_ACTIVITY), session_values(state), strict=True))
     assert values.pop("session_duration_s") == 2.5
+    for statistic in SEQUENCE_STATISTICS:
+        assert values.pop(statistic.name) == statistic.default
     assert values == {name: state[name] for name in values}
 
 
-def test_the_service_is_shopper_session_and_vector() -> None:
+def test_the_service_is_shopper_session_profile_and_vector() -> None:
     views = list(dict.fromkeys(f.view for f in SERVICE_FEATURES))
-    assert views == ["user_activity", "session_activity", "user_intent_embedding"]
-    assert len(SERVICE_FEATURES) == 50 + len(SESSION_ACTIVITY) + 1
+    assert views == ["user_activity", "session_activity", "user_profile", "user_intent_embedding"]
+    assert len(SERVICE_FEATURES) == 50 + len(SESSION_ACTIVITY) + len(USER_PROFILE_INPUTS) + 1
+
+
+def test_a_profiles_numbers_are_model_inputs_and_at_least_0() -> None:
+    """All but the one that depends on a fit; the model's inputs are logarithms of what is not negative."""
+    numbers = {f.name for f in USER_PROFILE if f.dtype in ("int64", "float64")}
+    assert {f.name for f in USER_PROFILE_INPUTS} == numbers - {"persona_confidence"}
+    assert all(f.default >= 0 for f in USER_PROFILE_INPUTS)
 
 
 def test_the_hash_is_the_same_wherever_it_is_computed() -> None:

@@ -23,7 +23,13 @@ def test_every_declared_feature_is_one_field_with_its_type_unit_and_description(
         if kind == "FeatureView"
         for field in view.features
     }
-    types = {"int64": "Int64", "float64": "Float64", "vector": "Array(Float32)", "string": "String"}
+    types = {
+        "int64": "Int64",
+        "float64": "Float64",
+        "vector": "Array(Float32)",
+        "string": "String",
+        "strings": "Array(String)",
+    }
     assert len({f.reference for f in FEATURES}) == len(FEATURES)
     for feature in FEATURES:
         field = fields[feature.reference]

@@ -1,6 +1,7 @@
 """Small real parts for releases: an encoder that knows six words, a head on it, trained behaviour."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -13,9 +14,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from feature_repo.behavior import EMBEDDING_DIM
 from models.behavior.report import BehaviorReport
 from models.behavior.train import train_behavior
-from models.release import build_release
+from models.document import Section
+from models.release import Learned, build_release
+from models.release_report import without_slices
 from models.runtime.text import NORMALIZATION
 from models.runtime.utterance import UtteranceInfo
+from models.utterance.dataset import Labelled
+from models.utterance.evaluation import evaluate
 from models.utterance.head import IntentHead, Layer, write_head
 from tests.models.behavior.synthetic import INTENTS, Head, make_table
 
@@ -89,11 +94,14 @@ def write_utterance(folder: Path) -> None:
 
 
 def utterance_metrics(accuracy: float | None = 0.9) -> dict[str, dict]:
-    return {"held_out": {"accuracy": accuracy, "data": "six words", "author": "this test"}}
+    rows = [Labelled(word, intent, "en") for word, intent in ASKS_FOR.items()]
+    sure = np.array([[0.8 if i == row.intent else 0.1 for i in INTENTS] for row in rows])
+    return {"held_out": {**evaluate(sure, rows, INTENTS, "six words", "this test"), "accuracy": accuracy}}
 
 
 class Parts:
-    """What a release is built from, in `root`; training is done once."""
+    """What a release is built from, in `root`; training is done once. `report` lacks the figures by
+    events seen, so that a build has nothing to draw; `full_report` has them."""
 
     def __init__(self, root: Path) -> None:
         self.encoders, self.behavior, self.utterance = (
@@ -101,9 +109,10 @@ class Parts:
         )
         write_encoder(self.encoders)
         write_utterance(self.utterance)
-        self.report: BehaviorReport = train_behavior(
+        self.full_report: BehaviorReport = train_behavior(
             make_table(), Head(), self.behavior, seed=1, provenance=PROVENANCE
         )
+        self.report = without_slices(self.full_report)
 
     def build(
         self,
@@ -112,6 +121,8 @@ class Parts:
         report: BehaviorReport | None = None,
         accuracy: float | None = 0.9,
         revision: str = REVISION,
+        others: Sequence[Section] = (),
+        learned: Learned | None = None,
     ) -> Path:
         release_id = build_release(
             self.behavior,
@@ -121,5 +132,7 @@ class Parts:
             utterance_metrics(accuracy),
             releases,
             day,
+            others,
+            learned=learned,
         )
         return releases / release_id

@@ -8,6 +8,7 @@ from pathlib import Path
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from feature_repo.behavior import DEFINITIONS_HASH
+from feature_repo.profiles import USER_PROFILE
 from online_api.feast_rows import entity_key, feature_field, timestamp_field
 
 LISTS = {"float_list_val", "double_list_val", "int64_list_val", "int32_list_val", "string_list_val"}
@@ -76,3 +77,16 @@ def write_embedding(server, user_id, vector, time_us, revision) -> None:
         embedding=("null_val", None) if vector is None else ("float_list_val", vector),
         encoder_revision=("string_val", revision),
     )
+
+
+KINDS = {"int64": "int64_val", "float64": "double_val", "string": "string_val", "strings": "string_list_val"}
+
+
+def write_user_profile(server, user_id, time_us, **given) -> None:
+    """A whole row: what is not given has its default, and is null where there is none."""
+    values = {f.name: given.get(f.name, f.default) for f in USER_PROFILE}
+    typed = {
+        f.name: ("null_val", None) if values[f.name] is None else (KINDS[f.dtype], values[f.name])
+        for f in USER_PROFILE
+    }
+    write_row(server, "user_profile", {"user_id": user_id}, time_us, **typed)

@@ -6,7 +6,12 @@ from feature_repo.events import rfc3339
 from online_api import keys
 from online_api.epochs import BlockingLedger
 from tests.online_api.events import DAY, HOUR, MINUTE, NOW, SECOND, event
-from tests.online_api.feast_values import write_embedding, write_row, write_user_tiles
+from tests.online_api.feast_values import (
+    write_embedding,
+    write_row,
+    write_user_profile,
+    write_user_tiles,
+)
 
 VIEWS_1H = "user_activity:view_count_1h"
 VECTOR = [0.5, -0.25, *([0.0] * 382)]
@@ -40,9 +45,34 @@ def test_service_answers_its_features_in_the_declared_order(client):
     body = {"feature_service": "intent_v1", "entities": {"user_id": ["u1"]}}
     answer = client.ok("/v1/features", body)
     assert answer["features"] == [f.reference for f in SERVICE_FEATURES]
-    *numbers, vector = answer["results"]
-    assert all(r["values"] == [0] and r["statuses"] == ["PRESENT"] for r in numbers)
-    assert vector == {"values": [None], "statuses": ["NOT_FOUND"], "event_timestamps": [None]}
+    for feature, result in zip(SERVICE_FEATURES, answer["results"], strict=True):
+        if feature.source == "batch":
+            assert result == {"values": [None], "statuses": ["NOT_FOUND"], "event_timestamps": [None]}
+        else:
+            assert (result["values"], result["statuses"]) == ([0], ["PRESENT"])
+
+
+def test_a_profile_is_answered_as_it_was_stored_with_its_age(client, server):
+    """Lists of strings, nulls that are known to be null, and rows older than the view's limit."""
+    likes = ["电器/手机", "shoes"]
+    write_user_profile(server, "u1", NOW - DAY, frequency=2, preferred_categories=likes, recency_days=None)
+    write_user_profile(server, "u2", NOW - 91 * DAY, preferred_categories=[], persona="regular-browser")
+    names = [f"user_profile:{n}" for n in ("preferred_categories", "frequency", "recency_days", "persona")]
+    body = {"features": names, "entities": {"user_id": ["u1", "u2", "nobody"]}}
+    answer = client.ok("/v1/features", body)
+    assert [r["values"] for r in answer["results"]] == [
+        [likes, [], None], [2, 0, None], [None, 3650, None], [None, "regular-browser", None],
+    ]  # fmt: skip
+    ages = [rfc3339(NOW - DAY), rfc3339(NOW - 91 * DAY), None]
+    assert all(r["event_timestamps"] == ages for r in answer["results"])
+    assert [r["statuses"] for r in answer["results"]] == [
+        ["PRESENT", "OUTSIDE_MAX_AGE", "NOT_FOUND"],
+        ["PRESENT", "OUTSIDE_MAX_AGE", "NOT_FOUND"],
+        ["NULL_VALUE", "OUTSIDE_MAX_AGE", "NOT_FOUND"],
+        ["NULL_VALUE", "OUTSIDE_MAX_AGE", "NOT_FOUND"],
+    ]
+    feast = client.ok("/get-online-features", body)
+    assert feast["results"][1]["values"] == [likes, [], None]
 
 
 # -- base and live ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from feature_repo.behavior import DEFINITIONS_HASH
+from feature_repo.sequence import step_of
 from online_api import keys
 from online_api.epochs import BlockingLedger
 from online_api.feast_rows import entity_key
@@ -13,6 +14,7 @@ from online_api.ledger import (
     open_ledger,
     recover_pending,
 )
+from online_api.sessions import step_record
 from tests.online_api.events import DAY, HOUR, MINUTE, NOW, SECOND, stamped
 
 SHARDS = 4
@@ -69,6 +71,7 @@ def test_live_tiles_are_as_the_contract_says(blocking, settings, server):
     assert live(server, f"{tag}{DEFINITIONS_HASH}:u:u1") == {**tiles, **carts, **last}
     assert live(server, f"{tag}{DEFINITIONS_HASH}:s:u1\x1fs1") == {
         "1:0": "2", "1:4": "1", "1:6": "1", "1:8": "70", "1:9": str(NOW), "1:10": str(at),
+        "1:steps": "".join(step_record(step_of(e.event_time, e.event_type, e.item_id)) for e in (buy, cart)),
     }  # fmt: skip
     assert live(server, keys.item_tiles(SHARDS, "lamp")) == {**tiles, "1:newest": str(at)}
     assert int(server.get(keys.CLOCK)) == at

@@ -8,6 +8,7 @@ import pytest
 
 from feature_repo.behavior import DEFINITIONS_HASH, SERVICE_FEATURES
 from feature_repo.events import rfc3339
+from feature_repo.sequence import step_of
 from models.runtime.behavior import TARGETS
 from models.runtime.release import MANIFEST, Pointer, Release
 from online_api import keys
@@ -16,7 +17,7 @@ from online_api.score_log import unpack_vector
 from tests.models.release_parts import REVISION, Parts
 from tests.online_api.client import running
 from tests.online_api.events import DAY, HOUR, MINUTE, NOW, event
-from tests.online_api.feast_values import write_embedding
+from tests.online_api.feast_values import write_embedding, write_user_profile
 
 REFERENCES = [f.reference for f in SERVICE_FEATURES]
 VECTOR = "user_intent_embedding:embedding"
@@ -74,6 +75,7 @@ def test_score_is_the_releases_judgement_of_the_features_served(scored, release,
         event("e2", "add_to_cart", session_id="s1", price=1999),
     )
     write_embedding(server, "u1", PRICE, NOW - HOUR, REVISION)
+    write_user_profile(server, "u1", NOW - HOUR)
     answer = score(scored, session_id="s1")
     served = scored.ok(
         "/v1/features",
@@ -87,6 +89,29 @@ def test_score_is_the_releases_judgement_of_the_features_served(scored, release,
     assert answer["stage"]["name"] == max(answer["stage"]["probabilities"].items(), key=lambda p: p[1])[0]
     assert sum(answer["stage"]["probabilities"].values()) == pytest.approx(1)
     assert answer["reasons"] == [] and answer["utterance"] is None
+
+
+def test_stage_follows_the_steps_and_what_is_typed(scored, release):
+    told = (("e1", "view", "a"), ("e2", "add_to_cart", "a"), ("e3", "checkout", None))
+    scored.post_events(
+        *(
+            event(n, kind, NOW - MINUTE + i, session_id="s1", **({"item_id": item} if item else {}))
+            for i, (n, kind, item) in enumerate(told)
+        )
+    )
+    steps = [step_of(NOW - MINUTE + i, kind, item) for i, (_, kind, item) in enumerate(told)]
+    expected = release.stage.probabilities(steps, {})
+    answer = score(scored, session_id="s1")["stage"]
+    assert answer == {"name": "decide", "probabilities": pytest.approx(expected)}
+    asked = score(scored, session_id="s1", query="price")["stage"]["probabilities"]
+    typed = dict(
+        zip(
+            release.utterance.intents,
+            release.utterance.predict(release.encoder.embed(["price"]))[0].tolist(),
+            strict=True,
+        )
+    )
+    assert asked == pytest.approx(release.stage.probabilities(steps, {}, typed))
 
 
 def test_session_is_the_current_one_unless_named(scored, blocking, settings):
@@ -106,8 +131,9 @@ def test_unknown_shopper_is_scored_from_priors(scored, release):
     assert answer["reasons"] == []
 
 
-def test_missing_text_degrades_and_is_named(scored):
+def test_missing_text_degrades_and_is_named(scored, server):
     scored.post_events(event("e1", event_time=NOW - 1_500))
+    write_user_profile(server, "u1", NOW - HOUR)
     answer = score(scored)
     assert answer["degraded"]
     assert answer["features"] == {"missing": [VECTOR], "stale": [], "newest_event_age_ms": 1}
@@ -115,6 +141,7 @@ def test_missing_text_degrades_and_is_named(scored):
 
 def test_vector_of_another_encoder_is_as_good_as_missing(scored, server):
     scored.post_events(event("e1"))
+    write_user_profile(server, "u1", NOW - HOUR)
     before = score(scored)
     write_embedding(server, "u1", PRICE, NOW, "another")
     answer = score(scored)

@@ -125,6 +125,7 @@ CHECKS = [
         ("POST", "/v1/score"),
         ("POST", "/v1/features"),
         ("POST", "/get-online-features"),
+        ("POST", "/v1/feedback"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/metrics"),

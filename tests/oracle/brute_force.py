@@ -5,10 +5,13 @@ Nothing here is fast or shared with what it judges: a window at `t` is
 Times are microseconds UTC.
 """
 
+from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
+from zlib import crc32
 
 from feature_repo.behavior import AGGREGATES, SESSION_AGGREGATES, WINDOWS
-from feature_repo.events import LedgerEvent
+from feature_repo.events import EVENT_TYPES, LedgerEvent
 
 SECOND = 1_000_000
 
@@ -72,7 +75,66 @@ def session_features(
 ) -> dict[str, int | float]:
     state = session_state(events, user_id, session_id, as_of)
     first, last = state.pop("session_first_event_us", 0), state.pop("session_last_event_us", 0)
-    return {**state, "session_duration_s": (last - first) / SECOND}
+    sequence = sequence_features(newest_events(events, user_id, session_id, as_of))
+    return {**state, "session_duration_s": (last - first) / SECOND, **sequence}
+
+
+def step(event: LedgerEvent) -> tuple[int, int, int]:
+    item = 0 if event.item_id is None else max(crc32(event.item_id.encode("utf-8")), 1)
+    return event.event_time, EVENT_TYPES.index(event.event_type), item
+
+
+def newest_events(
+    events: Iterable[LedgerEvent], user_id: str, session_id: str, as_of: int
+) -> list[LedgerEvent]:
+    """The last 64 of a client's session up to `as_of`, by time, then kind, then item's code."""
+    own = [
+        e
+        for e in events
+        if concerns(e, "user", user_id) and e.session_id == session_id and e.event_time <= as_of
+    ]
+    return sorted(own, key=step)[-64:]
+
+
+def sequence_features(events: list[LedgerEvent]) -> dict[str, int | float]:
+    """Each statistic by its own sentence, of a session's newest events in order."""
+    views = Counter(e.item_id for e in events if e.event_type == "view" and e.item_id)
+    with_item = [e.item_id for e in events if e.item_id]
+    others = [n for n, item in enumerate(with_item) if item != with_item[-1]]
+    answered = [n for n, e in enumerate(events) if e.event_type != "search" and (e.item_id or is_look(e))]
+    after = events[answered[-1] + 1 :] if answered else events
+    pauses = [late.event_time - early.event_time for early, late in pairwise(events)]
+    recent = pauses[-5:]
+    return {
+        "session_distinct_item_count": len(set(with_item)),
+        "session_repeat_view_count": sum(n - 1 for n in views.values()),
+        "session_top_item_view_count": max(views.values(), default=0),
+        "session_item_run_length": len(with_item) - (others[-1] + 1 if others else 0),
+        "session_unanswered_search_count": sum(e.event_type == "search" for e in after),
+        "session_cart_item_count": len(cart_items(events)),
+        "session_last_pause_s": pauses[-1] / SECOND if pauses else 0.0,
+        "session_recent_pause_s": sum(recent) / (len(recent) * SECOND) if recent else 0.0,
+    }
+
+
+def is_look(event: LedgerEvent) -> bool:
+    return event.event_type in ("view", "click")
+
+
+def cart_items(events: list[LedgerEvent]) -> set[str | None]:
+    """Items whose newest addition nothing has taken back since: no removal or purchase of the item, and
+    no purchase that names none."""
+    kept = set()
+    for n, event in enumerate(events):
+        later = events[n + 1 :]
+        taken = any(
+            (e.event_type in ("remove_from_cart", "purchase") and e.item_id == event.item_id)
+            or (e.event_type == "purchase" and e.item_id is None)
+            for e in later
+        )
+        if event.event_type == "add_to_cart" and not taken:
+            kept.add(event.item_id)
+    return kept
 
 
 def session_keys(events: Iterable[LedgerEvent], gap_s: int) -> dict[tuple[str, str], str]:

@@ -150,6 +150,7 @@ class Shop:
                     "session_state",
                     {"user_id": user, "session_id": session},
                     state=("string_val", str(state).replace("'", '"')),
+                    steps=("string_val", str([list(s) for s in steps_of(own, user, session)])),
                 )
         for item in self.ITEMS:
             own = [e for e in self.events if e.item_id == item]
@@ -167,6 +168,10 @@ class Shop:
         features["covered_epoch"] = ("int64_val", self.landed)
         features["definitions_hash"] = ("string_val", DEFINITIONS_HASH)
         write_row(self.server, view, entities, self.client.now, **features)
+
+
+def steps_of(events: list[LedgerEvent], user_id: str, session_id: str) -> list[tuple[int, int, int]]:
+    return [brute_force.step(e) for e in brute_force.newest_events(events, user_id, session_id, 2**62)]
 
 
 def tiles(events: list[LedgerEvent]) -> list[tuple]:

@@ -108,7 +108,7 @@ def test_jobs_run_alone_on_a_cluster(submit, fill_lake, tmp_path):
     of_day = ["--lake", str(lake.root), "--day", DAY]
 
     clean = submit("clean_events", *of_day)
-    assert clean["rows"] == len(events)
+    assert clean["clean_events"]["rows"] == len(events)
     lake.publish("clean_events", DAY)
 
     tiles = submit("day_tiles", *of_day)

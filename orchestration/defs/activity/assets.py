@@ -3,7 +3,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from orchestration.defs.events.assets import clean_events
-from orchestration.gated import contract_of, days_to_run, publish_if_sound
+from orchestration.gated import contract_of, days_to_run, measure, publish_if_sound
 from orchestration.partitions import ONE_RUN, days, with_history
 from orchestration.quality import suites
 from orchestration.resources import Platform
@@ -41,7 +41,7 @@ def activity(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platf
     epochs = {day: seen_through_tiles(platform.lake, day) for day in with_events}
     run_days = with_quiet_days(platform.lake, with_events)
     reaches_newest = run_days[-1] == max(platform.lake.ledger_days())
-    measured = job.run(platform.spark(), platform.lake, run_days, created_at=now_us(), tail=reaches_newest)
+    measured = measure(platform, job.run, run_days, created_at=now_us(), tail=reaches_newest)
     suite_of = {
         "user_activity": suites.user_activity(),
         "item_activity": suites.item_activity(),

@@ -3,8 +3,9 @@ import dagster as dg
 from feature_repo.definitions.tables import VIEWS
 from orchestration import feature_store
 from orchestration.defs.activity.assets import TABLES as ACTIVITY
+from orchestration.defs.profiles.assets import VIEWS as PROFILES
 from orchestration.defs.text.assets import VIEWS as EMBEDDINGS
-from orchestration.gated import contract_of, publish_if_sound
+from orchestration.gated import contract_of, measure, publish_if_sound
 from orchestration.quality import suites
 from orchestration.resources import Platform
 from orchestration.staleness import covered_epoch
@@ -38,7 +39,8 @@ def serving_state(platform: dg.ResourceParam[Platform]):
     lake = platform.lake
     with lake.exclusive("tiles"):
         covered = covered_epoch(lake)
-        measured = job.run(platform.spark(), lake, lake.newest_event_time(), covered, created_at=now_us())
+        as_of = lake.newest_event_time()
+        measured = measure(platform, job.run, as_of, covered, created_at=now_us())
     suite_of = {
         "user_tiles": suites.user_tiles(),
         "item_tiles": suites.item_tiles(),
@@ -49,7 +51,7 @@ def serving_state(platform: dg.ResourceParam[Platform]):
 
 
 @dg.asset(
-    deps=[*STATE, *ACTIVITY, *EMBEDDINGS],
+    deps=[*STATE, *ACTIVITY, *PROFILES, *EMBEDDINGS, "user_keywords"],
     group_name="serving",
     kinds={"feast", "redis"},
     owners=["team:data-platform"],

@@ -1,8 +1,10 @@
 import dagster as dg
 
 from orchestration.defs.events.assets import clean_events
-from orchestration.gated import days_to_run, publish
+from orchestration.gated import contract_of, days_to_run, measure, publish_if_sound
 from orchestration.partitions import ONE_RUN, days
+from orchestration.quality.tile_suites import day_tiles as day_tiles_suite
+from orchestration.quality.tile_suites import session_day_tiles
 from orchestration.resources import Platform
 from spark_jobs.jobs import day_tiles as job
 
@@ -28,10 +30,16 @@ TABLES = {
         for table, description in TABLES.items()
     ],
     backfill_policy=ONE_RUN,
+    check_specs=contract_of(*TABLES),
 )
 def day_tiles(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):
     run_days, epochs = days_to_run(context, platform)
-    measured = job.run(platform.spark(), platform.lake, run_days)
+    measured = measure(platform, job.run, run_days)
+    first, last = run_days[0], run_days[-1]
+    suite_of = {
+        "user_day_tiles": day_tiles_suite("user_day_tiles", first, last),
+        "item_day_tiles": day_tiles_suite("item_day_tiles", first, last),
+        "session_day_tiles": session_day_tiles(first, last),
+    }
     with platform.lake.exclusive("tiles"):
-        for table in TABLES:
-            yield publish(platform, table, run_days, measured, epochs)
+        yield from publish_if_sound(platform, suite_of, run_days, measured, epochs)

@@ -1,12 +1,16 @@
 import dagster as dg
 import pandas as pd
+import pyarrow.parquet as pq
+from feast import FeatureStore
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from orchestration import feature_store
 from orchestration.defs.activity.assets import TABLES as ACTIVITY
 from orchestration.defs.events.assets import clean_events
-from orchestration.gated import contract_of, publish_if_sound
-from orchestration.quality import suites
+from orchestration.gated import contract_of, measure, publish_if_sound
+from orchestration.quality import training_suites
+from orchestration.quality.training_suites import LABELS
 from orchestration.resources import Platform
 from spark_jobs.jobs import training_labels as labels_job
 from spark_jobs.jobs.tables import read_days
@@ -16,7 +20,6 @@ from spark_jobs.transforms.sampling import whole_sessions
 # What a model is trained on: the newest days that have events.
 TRAINING_DAYS = 30
 KEYS = ("user_id", "session_id", "session_key", "event_timestamp")
-LABELS = ("purchase", "add_to_cart", "leave")
 
 
 @dg.asset(
@@ -32,41 +35,46 @@ LABELS = ("purchase", "add_to_cart", "leave")
 )
 def training_labels(platform: dg.ResourceParam[Platform]):
     run_days = labelled_days(platform.lake)
-    measured = labels_job.run(platform.spark(), platform.lake, run_days)
-    yield from publish_if_sound(platform, {"training_labels": suites.training_labels()}, run_days, measured)
+    measured = measure(platform, labels_job.run, run_days)
+    suite = {"training_labels": training_suites.training_labels()}
+    yield from publish_if_sound(platform, suite, run_days, measured)
 
 
 @dg.asset(
-    deps=[training_labels, *ACTIVITY, "user_intent_embedding"],
+    deps=[training_labels, *ACTIVITY, "user_profile", "user_intent_embedding"],
     group_name="training",
     kinds={"feast", "spark"},
     owners=["team:machine-learning"],
+    check_specs=contract_of("training_rows"),
     description=(
         "The labels with everything a model is given, as it was at that instant: Feast's historical "
         "retrieval of the service the API answers from. Whole sessions, at most INTENT_TRAINING_ROWS rows."
     ),
 )
-def training_rows(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
-    spark, lake = platform.spark(), platform.lake
+def training_rows(platform: dg.ResourceParam[Platform]):
+    lake = platform.lake
     store = platform.feature_store()
     feature_store.apply_definitions(store, lake.root)
     days = labelled_days(lake)
+    measured = measure(platform, retrieve, store, days, platform.settings.training_rows)
+    suite = {"training_rows": training_suites.training_rows(days[0], days[-1])}
+    yield from publish_if_sound(platform, suite, [CURRENT], measured)
+
+
+def retrieve(
+    spark: SparkSession, lake: Lake, store: FeatureStore, days: list[str], most_rows: int
+) -> dict[str, float]:
+    """Write the candidate of `training_rows`, of the labels of these days."""
     labels = read_days(spark, lake, "training_labels", days[0], days[-1])
-    share = min(1.0, platform.settings.training_rows / max(1, labels.count()))
+    share = min(1.0, most_rows / max(1, labels.count()))
     entities = whole_sessions(labels, share).select(*KEYS, *LABELS)
-    rows = feature_store.historical(store, entities)
-    candidate = lake.candidate("training_rows", CURRENT)
-    rows.coalesce(4).write.mode("overwrite").parquet(str(candidate))
-    lake.publish("training_rows", CURRENT)
-    written = spark.read.parquet(str(lake.partition("training_rows", CURRENT)))
-    shares = written.agg(F.count("*").alias("rows"), *(F.avg(t).alias(t) for t in LABELS)).first()
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": shares["rows"],
-            "sampled": round(share, 4),
-            **{f"share of {t}": round(shares[t] or 0.0, 4) for t in LABELS},
-        }
-    )
+    candidate = str(lake.candidate("training_rows", CURRENT))
+    feature_store.historical(store, entities).coalesce(4).write.mode("overwrite").parquet(candidate)
+    shares = spark.read.parquet(candidate).agg(*(F.avg(t).alias(t) for t in LABELS)).first()
+    return {
+        "sampled": round(share, 4),
+        **{f"share of {t}": round(shares[t] or 0.0, 4) for t in LABELS},
+    }
 
 
 def labelled_days(lake: Lake) -> list[str]:
@@ -80,3 +88,14 @@ def read_training_rows(platform: Platform) -> pd.DataFrame:
     """About INTENT_TRAINING_ROWS rows at most: they are trained on in memory."""
     rows = pd.read_parquet(platform.lake.partition("training_rows", CURRENT))
     return rows.assign(session_id=rows.pop("session_key"))
+
+
+def label_horizon(platform: Platform) -> str:
+    """How far the labels of the training rows look: `session` or `day`."""
+    files = (
+        f
+        for day in labelled_days(platform.lake)
+        for f in platform.lake.partition("training_labels", day).glob("*.parquet")
+    )
+    found = (pq.read_table(f, columns=["horizon"], partitioning=None)["horizon"] for f in files)
+    return next((column[0].as_py() for column in found if len(column)), "session")

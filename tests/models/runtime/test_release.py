@@ -7,12 +7,14 @@ from feature_repo.behavior import DEFINITIONS_HASH
 from models.runtime.release import (
     FEATURE_REFERENCES,
     MANIFEST,
+    STAGE,
     Pointer,
     Release,
     ReleaseMismatch,
     decode_pointer,
     read_manifest,
 )
+from models.runtime.stage import DECLARED
 from tests.models.behavior.synthetic import service_values
 from tests.models.release_parts import REVISION, write_encoder
 
@@ -38,6 +40,7 @@ def test_a_release_is_loaded_whole(parts, path):
     row = release.rows.row(service_values({"session_view_count": 3}))
     assert set(release.behavior.score(row)) == {"purchase", "add_to_cart", "leave"}
     assert release.behavior.reasons(row, release.rows)
+    assert release.stage.parameters == DECLARED
     vectors = release.encoder.embed(["the PRICE", "a bag"])
     asked = release.utterance.predict(vectors).argmax(axis=1)
     assert [release.utterance.intents[i] for i in asked] == ["price", "search"]
@@ -81,6 +84,13 @@ def test_a_changed_file_is_refused(parts, path):
 def test_a_missing_file_is_refused(parts, path):
     (path / "behavior" / "leave.onnx").unlink()
     with pytest.raises(ReleaseMismatch, match=r"behavior/leave\.onnx is missing"):
+        Release.load(path, parts.encoders)
+
+
+def test_a_release_without_stage_parameters_asks_for_a_new_one(parts, path):
+    (path / STAGE).unlink()
+    rewrite(path, files={f: h for f, h in read_manifest(path).files.items() if f != STAGE})
+    with pytest.raises(ReleaseMismatch, match=r"has no stage\.json: build a new release"):
         Release.load(path, parts.encoders)
 
 

@@ -4,9 +4,8 @@ import dagster as dg
 import pytest
 from pyspark.sql import functions as F
 
-from orchestration.quality import suites
 from orchestration.quality.gate import GateResult, markdown, to_asset_check_result, validate
-from orchestration.quality.suites import LABELS
+from orchestration.quality.training_suites import LABELS, training_labels
 
 NOON = datetime(2019, 10, 1, 12, tzinfo=UTC)
 
@@ -24,11 +23,11 @@ def labels(spark):
 def broken(labels) -> GateResult:
     """Every row has a purchase label of 7, and one has no shopper."""
     nobody = F.when(F.col("user_id") != "u3", F.col("user_id"))
-    return validate(labels.withColumns({"purchase": F.lit(7), "user_id": nobody}), suites.training_labels())
+    return validate(labels.withColumns({"purchase": F.lit(7), "user_id": nobody}), training_labels())
 
 
 def test_a_good_table_passes(labels):
-    result = validate(labels, suites.training_labels())
+    result = validate(labels, training_labels())
     assert result.passed and not result.failed
     assert result.rows == 12
     assert result.spark_jobs > 0 and result.seconds > 0
@@ -49,12 +48,12 @@ def test_a_failure_says_how_many_rows_and_shows_a_few(broken):
 
 def test_the_same_rows_give_the_same_findings(labels, broken):
     nobody = F.when(F.col("user_id") != "u3", F.col("user_id"))
-    again = validate(labels.withColumns({"purchase": F.lit(7), "user_id": nobody}), suites.training_labels())
+    again = validate(labels.withColumns({"purchase": F.lit(7), "user_id": nobody}), training_labels())
     assert again.findings == broken.findings
 
 
 def test_a_missing_or_mistyped_column_fails_without_reading_the_table(labels):
-    result = validate(labels.drop("leave").withColumn("purchase", F.lit("yes")), suites.training_labels())
+    result = validate(labels.drop("leave").withColumn("purchase", F.lit("yes")), training_labels())
     assert not result.passed
     assert [f.name for f in result.failed] == ["columns_are_as_declared"]
     assert result.failed[0].observed == "purchase is string, leave is missing"
@@ -62,14 +61,14 @@ def test_a_missing_or_mistyped_column_fails_without_reading_the_table(labels):
 
 
 def test_an_empty_table_is_a_warning_where_rows_may_be_absent(labels):
-    result = validate(labels.limit(0), suites.training_labels())
+    result = validate(labels.limit(0), training_labels())
     assert result.passed and result.rows == 0
     assert [(f.name, f.severity) for f in result.failed] == [("has_rows", "warning")]
 
 
 def test_nothing_is_left_on_disk(labels, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    validate(labels, suites.training_labels())
+    validate(labels, training_labels())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,7 +77,7 @@ def test_the_callers_job_group_is_put_back(spark, labels):
     before = context.getLocalProperty("spark.jobGroup.id")
     context.setLocalProperty("spark.jobGroup.id", "mine")
     try:
-        validate(labels, suites.training_labels())
+        validate(labels, training_labels())
         assert context.getLocalProperty("spark.jobGroup.id") == "mine"
     finally:
         context.setLocalProperty("spark.jobGroup.id", before)
@@ -93,7 +92,7 @@ def test_dagster_hears_an_error_for_a_critical_failure(broken):
 
 
 def test_dagster_hears_a_warning_that_stops_nothing(labels):
-    check = to_asset_check_result(validate(labels.limit(0), suites.training_labels()))
+    check = to_asset_check_result(validate(labels.limit(0), training_labels()))
     assert check.passed and check.severity == dg.AssetCheckSeverity.WARN
     assert "has_rows (warning)" in check.description
     assert check.metadata["warnings"].value == 1
@@ -117,7 +116,7 @@ def test_a_blocking_check_keeps_what_depends_on_it_from_running(labels):
         @dg.asset_check(asset=training_labels_table, blocking=True)
         def labels_hold() -> dg.AssetCheckResult:
             table = labels.withColumn("purchase", F.lit(value))
-            return to_asset_check_result(validate(table, suites.training_labels()))
+            return to_asset_check_result(validate(table, training_labels()))
 
         @dg.asset(deps=[training_labels_table])
         def model() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from feature_repo.behavior import (
     AGGREGATES,
@@ -23,6 +24,9 @@ from feature_repo.windows import US
 from orchestration.quality import suites
 from orchestration.quality.expectations import Suite
 from orchestration.quality.gate import validate
+from orchestration.quality.training_suites import training_labels
+from spark_jobs.jobs.clean_events import FINGERPRINT, LedgerCount
+from spark_jobs.jobs.tables import LEDGER
 
 DAY = "2019-10-01"
 REVISION = "minilm-1"
@@ -49,8 +53,21 @@ def event(i: int) -> dict:
         "consent": "aggregate" if i == 6 else "personalize",
         "personal": i != 6,
         "is_bot": i == 7,
-        "is_outlier": False,
+        "is_outlier": i == 8,
+        "category": "Shoes" if i % 2 else None,
+        "category_path": "shoes",
+        "category_source": "event" if i % 2 else "item_history",
+        "brand": None,
+        "brand_name": "acme",
+        "brand_source": "catalogue",
+        "unit_price": 100 if i == 5 else (100 + i) * (100 if i == 8 else 1),
+        "price_source": {5: "item_history", 8: "unit_corrected"}.get(i, "event"),
     }
+
+
+def item_of_day(i: int) -> dict:
+    named = {"item_id": f"i{i}", "start": START, "category": "shoes", "brand": None}
+    return {**named, "median_price": 100 if i else None, "priced_events": i}
 
 
 def change_row(entity: str, features: tuple[Feature, ...]) -> Callable[[int], dict]:
@@ -66,7 +83,7 @@ def change_row(entity: str, features: tuple[Feature, ...]) -> Callable[[int], di
 
 def session_row(i: int) -> dict:
     at = START + timedelta(seconds=i)
-    values = dict.fromkeys((f.name for f in SESSION_ACTIVITY), 0)
+    values = {f.name: f.default for f in SESSION_ACTIVITY}
     values |= {"session_event_count": i + 1, "session_view_count": i, "session_duration_s": i / 2}
     keys = {"user_id": "u", "session_id": "s", "event_timestamp": at, "created_timestamp": at}
     return {**keys, **values}
@@ -77,7 +94,7 @@ def unit_vector(i: int) -> list[float]:
 
 
 def text_row(i: int) -> dict:
-    text = {"content_hash": f"h{i}", "text": f"红色 shoes {i}"}
+    text = {"content_hash": f"h{i}", "text": f"紅色 Shoes {i}", "normalized": f"红色 shoes {i}"}
     return {**text, "encoder_revision": REVISION, "embedding": unit_vector(i)}
 
 
@@ -92,6 +109,7 @@ def serving(**columns: object) -> dict:
 
 
 TILES = json.dumps([[60, START_US, 0, 2], [86_400, START_US, len(AGGREGATES) - 1, 199]])
+STEPS = json.dumps([[5, 0, 7], [9, 8, 0]])
 STATE = json.dumps({"session_event_count": 2, "session_first_event_us": 5, "session_last_event_us": 9})
 
 
@@ -104,7 +122,7 @@ def item_tiles_row(i: int) -> dict:
 
 
 def state_row(i: int) -> dict:
-    return serving(user_id="u", session_id=f"s{i}", state=STATE)
+    return serving(user_id="u", session_id=f"s{i}", state=STATE, steps=STEPS)
 
 
 def label_row(i: int) -> dict:
@@ -117,6 +135,7 @@ SUITES: dict[str, tuple[Suite, Callable[[int], dict]]] = {
     suite.name: (suite, row)
     for suite, row in (
         (suites.clean_events(DAY, DAY, "USD"), event),
+        (suites.item_attributes(DAY, DAY), item_of_day),
         (suites.user_activity(DAY, DAY), change_row("user_id", USER_ACTIVITY)),
         (suites.item_activity(), change_row("item_id", ITEM_ACTIVITY)),
         (suites.session_activity(DAY, DAY), session_row),
@@ -125,13 +144,13 @@ SUITES: dict[str, tuple[Suite, Callable[[int], dict]]] = {
         (suites.user_tiles(), user_tiles_row),
         (suites.item_tiles(), item_tiles_row),
         (suites.session_state(), state_row),
-        (suites.training_labels(), label_row),
+        (training_labels(), label_row),
     )
 }
 SPARK_TYPES = {
     **dict.fromkeys(("is_bot", "is_outlier", "personal"), "boolean"),
     "embedding": "array<float>",
-    "session_duration_s": "double",
+    **{f.name: "double" for f in SESSION_ACTIVITY if f.dtype == "float64"},
 }
 
 
@@ -146,13 +165,20 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
         ("event_id", lambda _: None, "event_id_is_filled"),
         ("session_key", lambda _: None, "session_key_is_filled"),
         ("event_type", lambda _: "teleport", "event_type_is_known"),
-        ("price", lambda _: None, "derived_columns_follow_the_event"),
+        ("quantity", lambda v: v + 1, "derived_columns_follow_the_event"),
         ("currency", lambda _: "EUR", "currency_is_the_shops"),
         ("received_at", lambda v: v - SECOND, "events_arrive_after_they_happen"),
         ("claimed_time", lambda v: v - 60 * SECOND, "events_arrive_after_they_happen"),
         ("amount", lambda v: v + 1, "derived_columns_follow_the_event"),
         ("personal", lambda v: not v, "derived_columns_follow_the_event"),
         ("is_outlier", lambda _: None, "derived_columns_follow_the_event"),
+    ],
+    "item_attributes": [
+        ("item_id", lambda _: None, "item_id_is_filled"),
+        ("median_price", lambda _: None, "a_median_has_its_prices"),
+        ("priced_events", lambda _: -1, "a_median_has_its_prices"),
+        ("category", lambda _: " ", "category_and_brand_say_something"),
+        ("start", lambda v: v + timedelta(days=1), "start_is_in_its_day"),
     ],
     "user_activity": [
         ("user_id", lambda _: None, "user_id_is_filled"),
@@ -170,6 +196,8 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
         ("session_duration_s", lambda _: math.nan, "duration_fits_the_events"),
         ("session_duration_s", lambda _: -1.0, "features_are_not_negative"),
         ("session_cart_amount", lambda _: 5, "no_cart_amount_without_a_cart"),
+        ("session_repeat_view_count", lambda _: 99, "sequence_fits_the_counts"),
+        ("session_last_pause_s", lambda _: 1e9, "sequence_fits_the_counts"),
     ],
     "text_embeddings": [
         ("embedding", lambda v: v[:-1], "embedding_has_the_declared_dimension"),
@@ -200,6 +228,11 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
         ("state", lambda v: v.replace("_event_us", ""), "state_is_well_formed"),
         ("state", lambda v: v.replace("9", "4"), "state_is_well_formed"),
         ("session_id", lambda _: None, "session_id_is_filled"),
+        ("steps", lambda _: "[[5, 0", "steps_are_well_formed"),
+        ("steps", lambda _: "[[5, 99, 0]]", "steps_are_well_formed"),
+        ("steps", lambda _: "[]", "steps_are_well_formed"),
+        ("steps", lambda _: "[[9, 0, 0], [5, 0, 0]]", "steps_are_well_formed"),
+        ("steps", lambda _: json.dumps([[n, 0, 0] for n in range(99)]), "steps_are_well_formed"),
     ],
     "training_labels": [
         ("leave", lambda _: 2, "leave_is_0_or_1"),
@@ -246,7 +279,7 @@ def test_an_event_of_another_day_or_out_of_range_does_not_pass(spark):
     late, dear, many = row(1), row(2), row(3)
     for time in ("event_time", "claimed_time", "received_at"):
         late[time] = START + timedelta(days=1)
-    dear |= {"price": -1, "amount": -2}
+    dear |= {"price": -1, "amount": -2, "unit_price": -1}
     many |= {"quantity": 0, "amount": 0, "consent": "whatever", "personal": False}
     result = validate(table_of(spark, "clean_events", [row(0), late, dear, many]), suite)
     assert {f.name: f.samples for f in result.failed} == {
@@ -257,10 +290,48 @@ def test_an_event_of_another_day_or_out_of_range_does_not_pass(spark):
     }
 
 
+def test_filled_values_that_do_not_hold_together_do_not_pass(spark):
+    suite, row = SUITES["clean_events"]
+    corrupt = {
+        0: {"category_source": None},
+        1: {"brand_source": "guess"},
+        2: {"category_source": "event"},
+        3: {"unit_price": 7},
+        4: {"price_source": "item_history"},
+        6: {"category_path": "home//lamps"},
+        7: {"brand_name": "Acme"},
+        8: {"is_outlier": False},
+        9: {"event_type": "purchase", "price": None, "amount": 0, "price_source": "catalogue"},
+    }
+    rows = [{**row(i), **corrupt.get(i, {})} for i in range(ROWS)]
+    found = {
+        f.name: f.unexpected_count for f in validate(table_of(spark, "clean_events", rows), suite).failed
+    }
+    assert found == {
+        "filled_values_name_their_source": 2,
+        "what_the_event_says_comes_first": 5,
+        "categories_and_brands_are_normalised": 2,
+        "purchases_carry_a_price": 1,
+    }
+
+
+def test_an_event_that_is_missing_or_changed_does_not_pass(spark):
+    rows = [SUITES["clean_events"][1](i) for i in range(ROWS)]
+    named = {f.name for f in spark.createDataFrame([], LEDGER).schema.fields} - set(rows[0])
+    clean = table_of(spark, "clean_events", rows).withColumns(dict.fromkeys(named, F.lit(None)))
+    count = LedgerCount(*clean.selectExpr("count(*)", f"sum({FINGERPRINT})").first())
+    suite = suites.clean_events(DAY, DAY, "USD", count)
+    assert validate(clean, suite).passed
+    changed = clean.withColumn("brand", F.when(F.col("event_id") == "e3", "Acme"))
+    assert [f.name for f in validate(changed, suite).failed] == ["raw_columns_are_unchanged"]
+    lost = validate(clean.where("event_id <> 'e3'"), suite)
+    assert {f.name for f in lost.failed} == {"no_event_is_lost_or_doubled", "raw_columns_are_unchanged"}
+
+
 def test_bots_and_purchases_without_a_price_only_warn(spark):
     suite, row = SUITES["clean_events"]
     rows = [{**row(i), "is_bot": True} for i in range(ROWS)]
-    rows[7] |= {"price": None, "amount": 0}
+    rows[7] |= {"price": None, "amount": 0, "unit_price": None, "price_source": None}
     result = validate(table_of(spark, "clean_events", rows), suite)
     assert result.passed
     assert {f.name: f.unexpected_count for f in result.failed} == {

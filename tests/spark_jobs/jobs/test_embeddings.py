@@ -5,6 +5,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from feature_repo.behavior import RECENT_QUERIES
+from models.runtime.text import normalize_text
 from spark_jobs.jobs import clean_events, intent_embeddings, text_embeddings
 from spark_jobs.lake import day_bounds
 from tests.online_api.events import HOUR, SECOND, stamped
@@ -18,6 +19,10 @@ EVENTS = [
     *(stamped(f"a{n}", "search", T1 + n * SECOND, query="a") for n in range(RECENT_QUERIES)),
     stamped("b", "message", T1 + 60 * SECOND, text=" b ", user_id="u2"),
     stamped("c0", "search", T1, query="c", user_id="u5"),
+    stamped("c1", "search", T1, query="Ｃ", user_id="u6"),
+    stamped("h0", "search", T1, query="紅色 ＬＡＭＰ", user_id="u6"),
+    stamped("h1", "message", T1, text="红色 lamp", user_id="u6"),
+    stamped("none", "message", T1, text="\u200d\ufe0f", user_id="u7"),
     stamped("c", "search", T2, query="c"),
     stamped("i0", "view", T1, item_id="sku", category="shoes.running", brand="acme"),
     stamped("d", "search", T2, query="d", user_id="u3", consent="aggregate"),
@@ -57,13 +62,15 @@ def test_a_text_is_embedded_once_and_only_what_may_be(spark, lake, views):
     again = embed(spark, lake, [FIRST, SECOND_DAY])
     assert again["new_texts"] == 0
     rows = spark.read.parquet(*map(str, lake.partitions("text_embeddings", FIRST, SECOND_DAY)))
-    assert sorted(r["text"] for r in rows.collect()) == ["a", "b", "c", "shoes running acme"]
+    assert sorted(r["text"] for r in rows.collect()) == sorted(
+        ["a", "b", "c", "Ｃ", "紅色 ＬＡＭＰ", "红色 lamp", "\u200d\ufe0f", "shoes running acme"]
+    )
 
 
 def test_another_encoder_revision_embeds_anew(spark, lake, views):
     days = [FIRST, SECOND_DAY]
-    assert embed(spark, lake, days, "r2")["new_texts"] == 4
-    assert embed(spark, lake, days, "r1")["new_texts"] == 4  # r2 has taken the parts
+    assert embed(spark, lake, days, "r2")["new_texts"] == 8
+    assert embed(spark, lake, days, "r1")["new_texts"] == 8  # r2 has taken the parts
     wrong = partial(LetterEncoder, "r3")
     with pytest.raises(Exception, match="revision r3"):
         text_embeddings.run(spark, lake, [FIRST], "r9", wrong)
@@ -94,7 +101,7 @@ def test_a_day_served_live_holds_from_its_publication_even_after_its_end(spark, 
         .collect()
         for day in (FIRST, SECOND_DAY)
     }
-    assert sorted(r["user_id"] for r in rows[FIRST]) == ["u2", "u5"]
+    assert sorted(r["user_id"] for r in rows[FIRST]) == ["u2", "u5", "u6", "u7"]
     (mine,) = [r for r in rows[SECOND_DAY] if r["user_id"] == "u1"]
     assert mine["embedding"][2] > 0  # the text of the second day is in it
     for view, key in (("query_embedding", "query"), ("item_embedding", "item_id")):
@@ -113,3 +120,10 @@ def test_what_an_earlier_run_of_the_day_published_stays(spark, lake, views):
 def test_queries_and_items_have_vectors_of_their_own(views):
     assert [r["query"] for r in views("query_embedding", SECOND_DAY).collect()] == ["c"]
     assert [r["item_id"] for r in views("item_embedding", SECOND_DAY).collect()] == ["sku"]
+
+
+def test_spellings_of_one_query_share_the_row_that_serving_looks_up(views):
+    """`online_api` asks for the normalised form of what was typed."""
+    keys = [r["query"] for r in views("query_embedding", FIRST).collect()]
+    typed = ["a", "b", "c", "Ｃ", "紅色 ＬＡＭＰ", "红色 lamp", "紅色　Lamp", "\u200d\ufe0f"]
+    assert sorted(keys) == sorted({normalize_text(text) for text in typed} - {""})

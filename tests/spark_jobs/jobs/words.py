@@ -5,11 +5,15 @@ import string
 import numpy as np
 
 from feature_repo.behavior import EMBEDDING_DIM
+from models.runtime.text import normalize_text
 
 
 class LetterEncoder:
     def __init__(self, revision: str) -> None:
         self.revision = revision
+
+    def normalized(self, texts: list[str]) -> list[str]:
+        return [normalize_text(text) for text in texts]
 
     def embed(self, texts: list[str]) -> np.ndarray:
         vectors = np.zeros((len(texts), EMBEDDING_DIM), dtype=np.float32)

@@ -1,0 +1,121 @@
+"""What must hold of the partial aggregates that every window is summed from."""
+
+from great_expectations.expectations.expectation import Expectation
+
+from feature_repo.behavior import AGGREGATES, HOPS_S, SESSION_AGGREGATES
+from feature_repo.windows import US
+from orchestration.quality.expectations import (
+    FIX_JOB,
+    INTEGER,
+    TEXT,
+    TIME,
+    ExpectColumnToBalance,
+    Suite,
+    expect,
+    filled,
+    in_days,
+    in_set,
+    unique,
+)
+from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative, is_null
+
+COUNTS = tuple(a.name for a in AGGREGATES if a.op == "count")
+
+
+def day_tiles(table: str, first_day: str, last_day: str) -> Suite:
+    """Tiles of shoppers or items: every hop tells of the same events."""
+    names = tuple(a.name for a in AGGREGATES)
+    return Suite(
+        name=table,
+        key=("entity_id", "hop_s", "start"),
+        columns={
+            "entity_id": TEXT,
+            "start": TIME,
+            **dict.fromkeys(("hop_s", "newest_event_us", *names), INTEGER),
+        },
+        derived={_balance(hop_s): _signed_events(hop_s) for hop_s in HOPS_S[1:]},
+        expectations=(
+            *filled("entity_id", "hop_s", "start", "newest_event_us"),
+            unique("entity_id", "hop_s", "start"),
+            in_days("start", first_day, last_day),
+            in_set("hop_is_declared", "hop_s", HOPS_S),
+            *(_same_events(hop_s) for hop_s in HOPS_S[1:]),
+        ),
+        rules=(
+            RowRule("aggregates_are_filled", "no aggregate is null", FIX_JOB, is_null(names)),
+            RowRule(
+                "aggregates_are_not_negative", "counts and sums are at least 0", FIX_JOB, is_negative(names)
+            ),
+            RowRule(
+                "tiles_stand_at_their_hops",
+                "a tile starts at a multiple of its hop, and its newest event lies in it",
+                FIX_JOB,
+                (
+                    Broken(f"unix_micros(start) % (hop_s * {US}L) <> 0", ("hop_s", "start")),
+                    Broken(
+                        f"newest_event_us - unix_micros(start) NOT BETWEEN 0 AND hop_s * {US}L - 1",
+                        ("hop_s", "start", "newest_event_us"),
+                    ),
+                ),
+            ),
+            RowRule(
+                "tiles_are_of_events",
+                "a tile without any event is not kept",
+                FIX_JOB,
+                (Broken(f"{' + '.join(COUNTS)} = 0", ("hop_s", "start")),),
+            ),
+        ),
+    )
+
+
+def _balance(hop_s: int) -> str:
+    return f"events_less_those_by_{hop_s}_s"
+
+
+def _signed_events(hop_s: int) -> str:
+    events = " + ".join(COUNTS)
+    return f"CASE hop_s WHEN {HOPS_S[0]} THEN {events} WHEN {hop_s} THEN -({events}) ELSE 0 END"
+
+
+def _same_events(hop_s: int) -> Expectation:
+    return expect(
+        ExpectColumnToBalance,
+        f"tiles_of_{hop_s}_s_count_the_same_events",
+        f"tiles of {hop_s} s count as many events as tiles of {HOPS_S[0]} s",
+        column=_balance(hop_s),
+    )
+
+
+def session_day_tiles(first_day: str, last_day: str) -> Suite:
+    sums = tuple(a.name for a in SESSION_AGGREGATES if a.op in ("count", "sum"))
+    times = ("session_first_event_us", "session_last_event_us")
+    parts = tuple(n for n in sums if n.endswith("_count") and n != "session_event_count")
+    return Suite(
+        name="session_day_tiles",
+        key=("user_id", "session_id", "start"),
+        columns={
+            **dict.fromkeys(("user_id", "session_id"), TEXT),
+            "start": TIME,
+            **dict.fromkeys((*sums, *times), INTEGER),
+        },
+        expectations=(
+            *filled("user_id", "session_id", "start", *times),
+            unique("user_id", "session_id", "start"),
+            in_days("start", first_day, last_day),
+        ),
+        rules=(
+            RowRule("aggregates_are_filled", "no aggregate is null", FIX_JOB, is_null(sums)),
+            RowRule(
+                "aggregates_are_not_negative", "counts and sums are at least 0", FIX_JOB, is_negative(sums)
+            ),
+            RowRule(
+                "parts_do_not_exceed_the_whole",
+                "a session has at least as many events as of any types together, and starts before it ends",
+                FIX_JOB,
+                (
+                    Broken(f"{' + '.join(parts)} > session_event_count", ("session_event_count", *parts)),
+                    *is_greater((times,)),
+                ),
+            ),
+        ),
+    )
