@@ -37,7 +37,8 @@ class ScoreRecord(msgspec.Struct, array_like=True, frozen=True):
     counted ones in the same order, exact; `used` says for each whether the model read that value (False:
     its default, being missing or stale).
     A vector is packed as little-endian float32. What was known: the base tiles' `covered_epoch` (None: no
-    base), the newest live epoch added to it and the shopper's last place in the ledger's shard.
+    base), the newest live epoch added to it and the shopper's last place in the ledger's shard. `live`:
+    asked of now, not of an instant that the request named.
     """
 
     score_id: str
@@ -61,6 +62,7 @@ class ScoreRecord(msgspec.Struct, array_like=True, frozen=True):
     intent: str | None
     stage_probabilities: dict[str, float] | None = None
     intent_confidence: float | None = None
+    live: bool = True
 
 
 def pack_vector(vector: Sequence[float]) -> bytes:

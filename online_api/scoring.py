@@ -204,4 +204,5 @@ def _record(
         intent=answer.utterance.intent if answer.utterance else None,
         stage_probabilities=answer.stage.probabilities,
         intent_confidence=answer.utterance.confidence if answer.utterance else None,
+        live=request.as_of is None,
     )

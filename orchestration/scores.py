@@ -42,6 +42,7 @@ _SCORE_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("live_epoch", pa.int64()),
     ("live_seq", pa.int64()),
     ("as_of_exact", pa.bool_()),
+    ("live", pa.bool_()),
     ("degraded", pa.bool_()),
     ("purchase", pa.float64()),
     ("add_to_cart", pa.float64()),

@@ -1,6 +1,7 @@
 """How good the scores that were served turned out to be, by release, target and period.
 
-Scores of flagged bots and of instants before what was known are left out: nobody acted on them.
+Scores of flagged bots are left out, and those of an instant that the request named: nobody acted on them,
+and who asks of the past knows what came after.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,9 +50,9 @@ class LiveFigures(msgspec.Struct, frozen=True):
 
 
 def live_figures(outcomes: pd.DataFrame, seed: int) -> Iterator[LiveFigures]:
-    """`outcomes`: user_id, session_key, as_of, release, as_of_exact, is_bot, known, and of each target
-    its label and `<target>_probability`. A release's days in order, then all of them."""
-    served = outcomes[outcomes["as_of_exact"] & ~outcomes["is_bot"]]
+    """`outcomes`: user_id, session_key, as_of, release, live, is_bot, known, and of each target its
+    label and `<target>_probability`. A release's days in order, then all of them."""
+    served = outcomes[outcomes["live"] & ~outcomes["is_bot"]]
     day = served["as_of"].dt.strftime("%Y-%m-%d")
     for release, rows in served.groupby("release", sort=True):
         periods = [*rows.groupby(day.loc[rows.index], sort=True), (OVERALL, rows)]

@@ -35,7 +35,7 @@ def score_log(first_day: str, last_day: str, releases: Iterable[str]) -> Suite:
             **dict.fromkeys(("score_id", "user_id", "release", "definitions_hash", "stage"), TEXT),
             "as_of": TIME,
             **dict.fromkeys(TARGETS, NUMBER),
-            **dict.fromkeys(("as_of_exact", "degraded"), FLAG),
+            **dict.fromkeys(("as_of_exact", "live", "degraded"), FLAG),
             "stage_probabilities": ("map<string,double>",),
         },
         derived={"stages_sum": _sum("map_values(stage_probabilities)")},
@@ -85,7 +85,7 @@ def outcomes(first_day: str, last_day: str) -> Suite:
             "as_of": TIME,
             **dict.fromkeys(served, NUMBER),
             **dict.fromkeys(TARGETS, INTEGER),
-            **dict.fromkeys(("known", "is_bot"), FLAG),
+            **dict.fromkeys(("known", "live", "is_bot"), FLAG),
         },
         expectations=(
             *filled("score_id", "user_id", "as_of", "release", "known", "is_bot"),

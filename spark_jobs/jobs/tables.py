@@ -117,10 +117,10 @@ SCHEMAS: dict[str, str] = {
     **{view.name: view_schema(view) for view in VIEWS},
     "score_log": "score_id string, as_of timestamp, user_id string, session_id string, scenario string, "
     "release string, definitions_hash string, encoder_revision string, as_of_exact boolean, "
-    "degraded boolean, purchase double, add_to_cart double, leave double, stage string, "
+    "live boolean, degraded boolean, purchase double, add_to_cart double, leave double, stage string, "
     "stage_probabilities map<string,double>, intent string, intent_confidence double",
     "outcomes": "score_id string, as_of timestamp, user_id string, session_key string, scenario string, "
-    "release string, as_of_exact boolean, degraded boolean, purchase_probability double, "
+    "release string, as_of_exact boolean, live boolean, degraded boolean, purchase_probability double, "
     "add_to_cart_probability double, leave_probability double, horizon string, is_bot boolean, "
     "known boolean, purchase int, add_to_cart int, leave int",
     "feedback": "feedback_id string, received_at timestamp, text string, intent string, source string, "

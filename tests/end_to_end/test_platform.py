@@ -4,8 +4,12 @@ The tests share one installation and go on from one another, in the order they s
 """
 
 import csv
+import json
 import random
+import re
 import shutil
+import subprocess
+import sys
 import threading
 from datetime import date
 
@@ -20,7 +24,7 @@ from models.utterance.dataset import own_rows
 from orchestration import releases
 from orchestration.resources import Platform
 from spark_jobs.lake import Lake
-from tests.end_to_end.installation import Installation
+from tests.end_to_end.installation import ROOT, Installation
 from tests.oracle import brute_force
 
 USERS, DAYS, SEED = 500, 3, 7
@@ -234,6 +238,27 @@ def await_release(api, release_id: str) -> None:
     while score(api, "walker")["release"] != release_id:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_another_team_builds_its_churn_set_as_documented(platform, materialized, tmp_path):
+    """The notebook and the page beside it, on the three days of the log: a day stands for a week."""
+    notebook = json.loads((ROOT / "docs" / "churn.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    page = (ROOT / "docs" / "reuse-features.md").read_text()
+    (documented,) = (b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "cuts as" in b)
+    script = tmp_path / "churn.py"
+    script.write_text(
+        "\n".join(cells).replace("HORIZON_DAYS = 7", "HORIZON_DAYS = 1")
+        + "\nof_notebook = training\n"
+        + documented.replace("7 days", "1 days")
+        + "\nassert len(of_notebook) > 50 and 0 < of_notebook.churned.mean() < 1\n"
+        + "assert not of_notebook[columns].isna().any().any()\n"
+        + "assert len(training) >= len(of_notebook) and training.frequency.min() == 0\n"
+    )
+    environment = {**platform.environment, "MPLBACKEND": "Agg"}
+    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-3_000:]
+    assert "ROC-AUC on" in ended.stdout
 
 
 def test_a_corrupted_day_stops_before_feast_and_what_is_served_stays(platform, api):

@@ -183,7 +183,7 @@ def read_outcomes(lake: Lake) -> pd.DataFrame:
 
 
 COLUMNS = [
-    *("user_id", "session_key", "as_of", "release", "as_of_exact", "is_bot", "known"),
+    *("user_id", "session_key", "as_of", "release", "live", "is_bot", "known"),
     *(c for target in outcomes_job.TARGETS for c in (target, f"{target}_probability")),
 ]
 

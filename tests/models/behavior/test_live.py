@@ -28,7 +28,7 @@ def served(sessions: int, seed: int = 3, believed=lambda p: p) -> pd.DataFrame:
             "session_key": "s",
             "as_of": pd.to_datetime(np.where(session % 2, "2024-03-10", "2024-03-11"), utc=True),
             "release": "r-1",
-            "as_of_exact": True,
+            "live": True,
             "is_bot": False,
             "known": True,
             **{f"{t}_probability": believed(p[t]) for t in TARGETS},
@@ -42,7 +42,7 @@ def test_figures_are_by_release_target_and_day_and_overall():
     rows.loc[:299, "release"] = "r-0"
     rows.loc[rows.index[-60:], "known"] = False
     rows.loc[rows.index[-3:], "is_bot"] = True
-    rows.loc[rows.index[:3], "as_of_exact"] = False
+    rows.loc[rows.index[:3], "live"] = False
     figures = list(live_figures(rows, seed=1))
     named = {(f.release, f.target, f.period) for f in figures}
     assert len(named) == len(figures) == 2 * 3 * 3

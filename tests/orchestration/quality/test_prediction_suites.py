@@ -21,6 +21,7 @@ def score(i: int) -> dict:
         "release": "r-1",
         "definitions_hash": "0" * 12,
         "as_of_exact": True,
+        "live": True,
         "degraded": False,
         "purchase": 0.0,
         "add_to_cart": 0.5,
@@ -35,7 +36,7 @@ def outcome(i: int) -> dict:
     labels = dict.fromkeys(("purchase", "add_to_cart", "leave"), None if i == 9 else i % 2)
     labels |= {"leave": 0} if i % 2 and i != 9 else {}
     row = {"score_id": f"s{i}", "as_of": NOON, "user_id": "u", "release": "r-1", "horizon": "session"}
-    return {**row, "is_bot": False, "known": i != 9, **probabilities, **labels}
+    return {**row, "live": True, "is_bot": False, "known": i != 9, **probabilities, **labels}
 
 
 SUITES = {
