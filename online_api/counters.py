@@ -12,12 +12,18 @@ import msgspec
 
 from feature_repo.behavior import AGGREGATES, DEFINITIONS_HASH, WINDOWS
 from feature_repo.windows import US, window_values
-from online_api.feast_rows import decode_value, feature_field
+from online_api.feast_rows import decode_timestamp, decode_value, feature_field, timestamp_field
 
 _BASE = ("definitions_hash", "covered_epoch", "newest_event_us", "tiles")
 _SHOPPER = (*_BASE, "last_session_us", "last_session_id")
-USER_BASE_FIELDS = tuple(feature_field("user_tiles", name) for name in _SHOPPER)
-ITEM_BASE_FIELDS = tuple(feature_field("item_tiles", name) for name in _BASE)
+
+
+def _fields(view: str, names: Sequence[str]) -> tuple[bytes, ...]:
+    return (timestamp_field(view), *(feature_field(view, name) for name in names))
+
+
+USER_BASE_FIELDS = _fields("user_tiles", _SHOPPER)
+ITEM_BASE_FIELDS = _fields("item_tiles", _BASE)
 
 _tiles_decoder = msgspec.json.Decoder(list[tuple[int, int, int, int]])
 
@@ -32,8 +38,10 @@ class LastSession(NamedTuple):
 class Counts(NamedTuple):
     """What is counted of one entity, not yet summed into windows. Tiles: (hop_s, start, aggregate, value).
 
-    `covered_epoch` is None without a base. `live_epoch` is the newest one added to it, and `live_seq` the
-    place in the ledger's shard of the last event counted live; None where nothing was, and for items.
+    `base_as_of` is when the base was computed: it holds the tiles that some window still needs from then
+    on. It and `covered_epoch` are None without a base. `live_epoch` is the newest one added to it, and
+    `live_seq` the place in the ledger's shard of the last event counted live; None where nothing was, and
+    for items.
     """
 
     tiles: list[tuple[int, int, int, int]]
@@ -42,6 +50,7 @@ class Counts(NamedTuple):
     covered_epoch: int | None
     live_epoch: int | None
     live_seq: int | None
+    base_as_of: int | None = None
 
     @property
     def known(self) -> bool:
@@ -57,9 +66,11 @@ def counts(base: Sequence[bytes | None], live: Mapping[bytes, bytes]) -> Counts:
 
     A base of other definitions counts something else and is as good as absent.
     """
-    row = [decode_value(field) if field else None for field in base]
+    written, *stored = base
+    row = [decode_value(field) if field else None for field in stored]
+    base_as_of = decode_timestamp(written) if written else None
     if row[0] != DEFINITIONS_HASH:
-        row = [None] * len(row)
+        row, base_as_of = [None] * len(row), None
     _, covered, newest, encoded, *session = row
     tiles = _tiles_decoder.decode(encoded) if encoded else []
     times = [] if newest is None else [newest]
@@ -83,4 +94,4 @@ def counts(base: Sequence[bytes | None], live: Mapping[bytes, bytes]) -> Counts:
             time, _, session_id = value.partition(b"|")
             sessions.append(LastSession(int(time), session_id.decode()))
     newest, last = max(times, default=None), max(sessions, default=None)
-    return Counts(tiles, newest, last, covered, live_epoch, live_seq)
+    return Counts(tiles, newest, last, covered, live_epoch, live_seq, base_as_of)

@@ -168,12 +168,12 @@ class _Places:
         for view in self._plan.views:
             if view.name == "user_activity":
                 views[view.name] = _windowed(view, shopper, as_of)
-                newest.append(shopper and shopper.newest)
+                newest += [shopper.newest, shopper.base_as_of] if shopper else []
             elif view.name == "item_activity":
                 live = self._item_live
                 item = None if live is None else self._counts("item_id", len(ITEM_BASE_FIELDS), live, reads)
                 views[view.name] = _windowed(view, item, as_of)
-                newest.append(item and item.newest)
+                newest += [item.newest, item.base_as_of] if item else []
             elif view.name == "session_activity":
                 views[view.name] = _session(view, session or NO_SESSION, as_of)
                 newest.append(session and session.last_event)

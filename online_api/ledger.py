@@ -146,10 +146,9 @@ def recover_pending(settings: Settings, shards: Iterable[int] | None = None) -> 
 def open_ledger(settings: Settings) -> Steps[int]:
     """What a process does before it serves: check that it reads the shards as they were written, and
     finish what a killed one left. Raises LedgerError."""
-    _, shards = yield [
-        ("SET", keys.SHARDS, settings.shards, "NX"),
-        ("GET", keys.SHARDS),
-    ]
+    # One after the other: a cluster that is still settling may answer a pipeline's commands out of turn.
+    yield [("SET", keys.SHARDS, settings.shards, "NX")]
+    (shards,) = yield [("GET", keys.SHARDS)]
     if int(shards) != settings.shards:
         raise LedgerError(
             f"the ledger in Redis has {int(shards)} shards and INTENT_SHARDS says {settings.shards}: "

@@ -11,7 +11,6 @@ from granian.constants import Interfaces, Loops
 from redis.exceptions import RedisError
 
 from online_api.connection import BlockingRedis
-from online_api.epochs import BlockingLedger
 from online_api.ledger import LedgerError
 from online_api.redis_server import RedisUnavailable, ensure_redis
 from online_api.settings import Settings
@@ -35,10 +34,10 @@ def serve(settings: Settings, host: str, port: int, workers: int, landed_epoch: 
         port=port,
         workers=workers,
     )
-    _check_ledger(settings, landed_epoch)
     os.environ.update(settings.environment())
     if workers > 1:
         os.environ[MULTIPROCESS_DIR] = str(_empty(settings.state / "metrics"))
+    _check_ledger(settings, landed_epoch)
     Granian(
         "online_api.server:app",
         address=host,
@@ -69,6 +68,8 @@ def _embedded(settings: Settings) -> str:
 
 
 def _check_ledger(settings: Settings, landed_epoch: int) -> None:
+    from online_api.epochs import BlockingLedger  # loads the metrics, which look for MULTIPROCESS_DIR
+
     redis = BlockingRedis(settings.redis_url)
     try:
         BlockingLedger(redis, settings).start_after(landed_epoch)

@@ -93,6 +93,7 @@ DESCRIPTIONS = {
     "normalized": "the text in the form that is encoded",
     "definitions_hash": "the feature definitions that the score was made with",
     "as_of_exact": "whether the features were exact to the event",
+    "live": "whether it was asked of now, not of an instant that the request named",
     "degraded": "whether inputs were missing or stale",
     "stage": "the stage answered as most likely",
     "stage_probabilities": "each stage and its probability",

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 
 from orchestration import releases
 from orchestration.defs.ledger.assets import landed_events
-from orchestration.defs.monitoring.assets import feedback, score_log
 from orchestration.importing import Import
 from orchestration.resources import Platform
 from orchestration.staleness import stale_days
@@ -44,17 +43,23 @@ def materialize_days(first: str | None, last: str | None) -> dict:
         if not result.success:
             raise JobFailed(first_failure(result))
 
-    landed = dg.materialize(
-        [landed_events, score_log, feedback],
-        instance=instance,
-        resources={"platform": platform},
-        run_config=INFO_LINES,
-        raise_on_error=False,
-    )
-    finished("landing", landed)
+    def land(name: str, *assets: dg.AssetsDefinition) -> None:
+        result = dg.materialize(
+            assets,
+            instance=instance,
+            resources={"platform": platform},
+            run_config=INFO_LINES,
+            raise_on_error=False,
+        )
+        finished(name, result)
+
+    land("landing", landed_events)
     # Loaded only now: on the event clock the partitions end with the newest day that has landed.
     from orchestration.definitions import defs
+    from orchestration.defs.monitoring.assets import feedback, score_log
     from orchestration.partitions import range_tags
+
+    land("scores", score_log, feedback)
 
     definitions = defs()
 

@@ -9,6 +9,8 @@ from pyspark.sql import SparkSession
 from spark_jobs.toolchain import REPOSITORY, spark_environment
 
 DRIVER_MEMORY = "2g"
+# A JVM writes its warnings to standard output, where the commands answer in JSON.
+QUIET = "-Xlog:disable -Xlog:all=warning:stderr"
 LOOPBACK = "127.0.0.1"
 # Adaptive execution merges small ones; more than this only costs time where the cores are few.
 LOCAL_SHUFFLE_PARTITIONS = 32
@@ -70,7 +72,7 @@ def prepare_environment(scratch: Path) -> None:
 def driver_settings(master: str, scratch: Path) -> dict[str, str]:
     settings = {
         "spark.driver.memory": DRIVER_MEMORY,
-        "spark.driver.extraJavaOptions": f'-XX:-UsePerfData "-Djava.io.tmpdir={scratch / "tmp"}"',
+        "spark.driver.extraJavaOptions": f'{QUIET} -XX:-UsePerfData "-Djava.io.tmpdir={scratch / "tmp"}"',
         "spark.executor.extraJavaOptions": "-XX:-UsePerfData",
     }
     if master.startswith("local"):

@@ -93,6 +93,14 @@ def test_base_and_uncovered_epochs_count_each_event_once(client, blocking, setti
     assert client.feature(VIEWS_1H, user_id="u1") == (13, "PRESENT")
 
 
+def test_a_time_before_the_base_was_computed_is_not_exact(client, server):
+    """The base has only the tiles that windows need from then on."""
+    write_user_tiles(server, "u1", [], NOW, 1, newest=NOW - 3 * HOUR)
+    for as_of, exact in ((NOW - 2 * HOUR, False), (NOW, True)):
+        answer = asked(client, [VIEWS_1H], {"user_id": ["u1"]}, as_of=rfc3339(as_of))
+        assert answer["as_of_exact"] == [exact]
+
+
 def test_base_of_other_definitions_is_not_read(client, server):
     client.post_events(event("e1"))
     write_user_tiles(server, "u1", tiles_of_views(NOW, 9), NOW, 99, newest=NOW, definitions="0" * 12)

@@ -139,6 +139,15 @@ def test_missing_text_degrades_and_is_named(scored, server):
     assert answer["features"] == {"missing": [VECTOR], "stale": [], "newest_event_age_ms": 1}
 
 
+def test_a_null_of_a_known_shopper_is_an_answer_and_not_missing(scored, server):
+    """Who never bought has no days since the last purchase."""
+    scored.post_events(event("e1", event_time=NOW - 1_500))
+    write_user_profile(server, "u1", NOW - HOUR, recency_days=None)
+    write_embedding(server, "u1", PRICE, NOW - HOUR, REVISION)
+    answer = score(scored)
+    assert not answer["degraded"] and answer["features"]["missing"] == []
+
+
 def test_vector_of_another_encoder_is_as_good_as_missing(scored, server):
     scored.post_events(event("e1"))
     write_user_profile(server, "u1", NOW - HOUR)

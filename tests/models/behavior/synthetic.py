@@ -30,7 +30,7 @@ def make_table(sessions: int = 900, rows_each: int = 4, seed: int = 7) -> pd.Dat
         np.repeat(np.arange(sessions), rows_each),
         np.tile(np.arange(rows_each), sessions),
     )
-    counts = {f.name: rng.poisson(0.4, n).astype(float) for f in NUMERIC}
+    counts = {f.name: (f.default or 0) + rng.poisson(0.4, n).astype(float) for f in NUMERIC}
     views, carts = 1 + step, np.minimum(step, rng.binomial(2, 0.3, sessions)[session])
     counts["session_view_count"], counts["session_add_to_cart_count"] = views, carts
     counts["session_event_count"] = views + carts

@@ -16,7 +16,8 @@ from tests.models.behavior.synthetic import (
 ROWS = RowBuilder(Head())
 CARTS = {
     "session_add_to_cart_count": 2,
-    "add_to_cart_count_1h": 2,
+    **{f"add_to_cart_count_{w}": 2 for w in ("10m", "1h", "24h", "7d", "30d")},
+    **{f"view_count_{w}": 5 for w in ("10m", "1h", "24h", "7d", "30d")},
     "session_view_count": 5,
     "session_event_count": 7,
     "session_duration_s": 90.0,
