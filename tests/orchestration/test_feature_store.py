@@ -1,3 +1,4 @@
+import importlib
 import os
 import subprocess
 import sys
@@ -300,3 +301,7 @@ def test_feasts_own_command_works_on_the_configured_store(tmp_path, redis_url):
     store = open_store(redis_url, tmp_path / "state")
     assert {v.name for v in store.list_feature_views()} == {v.name for v in VIEWS}
     assert store.get_data_source("user_tiles_table").path == str(tmp_path / "lake" / "user_tiles")
+
+
+def test_feasts_ui_finds_what_it_imports():
+    importlib.import_module("feast.api.registry.rest.feature_views")
