@@ -188,10 +188,18 @@ def _print_json(result: object) -> None:
 
 @contextlib.contextmanager
 def _results_only():
-    """Standard output carries the result alone; whatever libraries print goes to standard error."""
+    """Standard output carries the result alone; whatever libraries print, and the JVM and other processes
+    that they start, goes to standard error."""
     result: list = []
-    with contextlib.redirect_stdout(sys.stderr):
-        yield result
+    sys.stdout.flush()
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield result
+    finally:
+        os.dup2(answers, 1)
+        os.close(answers)
     _print_json(result[0])
 
 
