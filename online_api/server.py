@@ -34,10 +34,10 @@ def serve(settings: Settings, host: str, port: int, workers: int, landed_epoch: 
         port=port,
         workers=workers,
     )
-    os.environ.update(settings.environment())
     if workers > 1:
         os.environ[MULTIPROCESS_DIR] = str(_empty(settings.state / "metrics"))
     _check_ledger(settings, landed_epoch)
+    os.environ.update(settings.environment())  # how the workers come by them
     Granian(
         "online_api.server:app",
         address=host,

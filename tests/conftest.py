@@ -1,4 +1,7 @@
+import os
 import sys
+
+import pytest
 
 from orchestration.environment import confine
 
@@ -15,3 +18,12 @@ pytest_plugins = ["tests.spark_fixtures"]
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
+
+
+@pytest.fixture(autouse=True)
+def same_environment():
+    """What a test's code writes to the environment ends with the test: others run in this process."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)

@@ -45,7 +45,11 @@ def api(environment):
     url = f"http://127.0.0.1:{environment['INTENT_PORT']}"
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
-        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("INTENT_")},
+            **environment,
+            "PYTHONPATH": str(ROOT),
+        },
         cwd=ROOT,
     )
     deadline = time.monotonic() + 60
