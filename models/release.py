@@ -17,7 +17,7 @@ import numpy as np
 
 from feature_repo.behavior import DEFINITIONS_HASH
 from models.behavior.report import BehaviorReport, TargetLimits, target_failures
-from models.behavior.train import ONNX_TOLERANCE, SAMPLES, SampleRows
+from models.behavior.samples import ONNX_TOLERANCE, SAMPLES, SampleRows
 from models.document import Section
 from models.release_report import ReleaseReport, without_slices, write_report
 from models.runtime.release import (

@@ -89,8 +89,8 @@ def import_(
     ] = None,
 ) -> None:
     """Land a log in the lake; ends with one JSON object."""
+    from orchestration.importing import import_log
     from orchestration.progress import bytes_bar
-    from orchestration.workflows import import_log
 
     with _results_only() as result, bytes_bar(path) as progress:
         result.append(import_log(path, format, progress, rules and rules.read_text("utf-8")))
@@ -146,7 +146,7 @@ def verify(
     scores: Annotated[int, typer.Option(min=1, help="how many of the newest logged scores")] = 1000,
 ) -> None:
     """Recompute what was served from the lake, through Feast; exit 1 if any feature differs."""
-    from orchestration.workflows import verify_scores
+    from orchestration.verification import verify_scores
 
     with _results_only() as result:
         result.append(verify_scores(scores))

@@ -36,6 +36,7 @@ from orchestration.import_blocks import (
     write_spilled_day,
 )
 from orchestration.import_clock import on_event_clock
+from orchestration.resources import Platform
 from spark_jobs.identities import KNOWN, Identities, RowSet
 from spark_jobs.importers import Log, Progress, blocks_of, recognise
 from spark_jobs.lake import Commit, Lake
@@ -76,6 +77,14 @@ class Identity(NamedTuple):
     event_id: str
     event_time: int
     received_at: int
+
+
+def import_log(path: Path, format: str, progress: Progress | None = None, rules: str | None = None):
+    platform = Platform.from_environment()
+    settings = platform.settings
+    now = None if settings.clock == "event" else platform.clock()
+    job = Import(platform.lake, platform.ledger, settings.door, now, settings.clock_max_jump_s)
+    return job.run(path, format, progress, rules)
 
 
 class Import:

@@ -11,6 +11,8 @@ from feature_repo.events import from_us
 from online_api.score_log import ScoreRecord, unpack_vector
 from orchestration import feature_store
 from orchestration.resources import Platform
+from orchestration.scores import newest_scores
+from orchestration.staleness import stale_days
 
 FLOAT_TOLERANCE = 1e-6
 SHOWN_EXAMPLES = 5
@@ -27,6 +29,19 @@ class Verification(msgspec.Struct, frozen=True):
     mismatches: dict[str, int]
     examples: tuple[str, ...]
     skipped: dict[str, int]
+
+
+def verify_scores(count: int) -> Verification:
+    """Recompute the newest logged scores, once everything they knew is in the lake and its tables."""
+    platform = Platform.from_environment()
+    if platform.lake.ledger_days() and (stale := stale_days(platform.lake)):
+        raise ValueError(
+            f"events of {stale[0]} to {stale[-1]} are not in the tables yet: run `intent materialize` first"
+        )
+    records = newest_scores(platform.ledger, platform.lake, count)
+    if not records:
+        raise ValueError("no score has been logged: score some shoppers first (INTENT_SCORE_LOG above 0)")
+    return verify(platform, records)
 
 
 def verify(platform: Platform, records: Sequence[ScoreRecord]) -> Verification:

@@ -1,17 +1,14 @@
 """What the command line does with the platform: the same jobs that Dagster's UI runs, in this process."""
 
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 import pyarrow.parquet as pq
 
 from orchestration import releases
 from orchestration.defs.ledger.assets import landed_events
-from orchestration.importing import Import
 from orchestration.resources import Platform
 from orchestration.staleness import stale_days
-from spark_jobs.importers import Progress
 from spark_jobs.lake import Lake
 
 # Of a run's log only what the assets say themselves; the whole is in Dagster's UI.
@@ -20,14 +17,6 @@ INFO_LINES = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 class JobFailed(RuntimeError):
     """A Dagster run failed; the message is the first failed step's."""
-
-
-def import_log(path: Path, format: str, progress: Progress | None = None, rules: str | None = None):
-    platform = Platform.from_environment()
-    settings = platform.settings
-    now = None if settings.clock == "event" else platform.clock()
-    job = Import(platform.lake, platform.ledger, settings.door, now, settings.clock_max_jump_s)
-    return job.run(path, format, progress, rules)
 
 
 def materialize_days(first: str | None, last: str | None) -> dict:
@@ -128,19 +117,3 @@ def first_failure(result: dg.ExecuteInProcessResult) -> str:
         error = error.cause
     name, _, message = error.message.strip().partition(": ")
     return f"{event.step_key}: {message if name.endswith('Failure') else f'{name}: {message}'}"
-
-
-def verify_scores(count: int):
-    """Recompute the newest logged scores, once everything they knew is in the lake and its tables."""
-    from orchestration.scores import newest_scores
-    from orchestration.verification import verify
-
-    platform = Platform.from_environment()
-    if platform.lake.ledger_days() and (stale := stale_days(platform.lake)):
-        raise ValueError(
-            f"events of {stale[0]} to {stale[-1]} are not in the tables yet: run `intent materialize` first"
-        )
-    records = newest_scores(platform.ledger, platform.lake, count)
-    if not records:
-        raise ValueError("no score has been logged: score some shoppers first (INTENT_SCORE_LOG above 0)")
-    return verify(platform, records)

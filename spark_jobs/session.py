@@ -21,6 +21,8 @@ STARTED_BY_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.adaptive.enabled": "true",
+    # HotSpot never optimises a longer method: better not to fuse operators into one.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.compression.codec": "zstd",

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from models.behavior.dataset import dataset
 from models.behavior.metrics import Estimate, log_loss_gain, log_losses
 from models.behavior.plot import SETTINGS
-from models.behavior.train import dataset
 from models.document import Picture, Section, Table
 from models.runtime.behavior import TARGETS, BehaviorModel
 from models.runtime.row import RowBuilder

@@ -6,15 +6,17 @@ refit starts from the former centres and is matched to them (Hungarian method), 
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import KMeans
-from sklearn.metrics import silhouette_score
 
 from feature_repo.profiles import PERSONA_INPUTS
 from models.personas.names import slugs_of
+
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
 
 MIN_K, MAX_K = 4, 8
 SHOPPERS_PER_GROUP = 5
@@ -119,7 +121,9 @@ def matched(centres: np.ndarray, former: np.ndarray, slugs: Sequence[str]) -> di
     return {int(new): slugs[old] for new, old in pairs if distances[new, old] <= limit}
 
 
-def _kmeans(standard: np.ndarray, k: int, known: np.ndarray | None, seed: int) -> KMeans:
+def _kmeans(standard: np.ndarray, k: int, known: np.ndarray | None, seed: int) -> "KMeans":
+    from sklearn.cluster import KMeans
+
     if known is not None and len(known) == k:
         return KMeans(k, init=known, n_init=1, random_state=seed).fit(standard)
     return KMeans(k, n_init=STARTS, random_state=seed).fit(standard)
@@ -131,6 +135,8 @@ def _silhouette(standard: np.ndarray, labels: np.ndarray, seed: int) -> float:
     rows = np.random.default_rng(seed).choice(len(standard), size, replace=False)
     if len(np.unique(labels[rows])) < 2 or len(np.unique(labels[rows])) >= len(rows):
         return -1.0
+    from sklearn.metrics import silhouette_score
+
     return float(silhouette_score(standard[rows], labels[rows]))
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from models.encoder import Encoder
 from models.runtime.utterance import UtteranceInfo
 from models.utterance.corrections import agreed, without_corrected, write_held_out
 from models.utterance.dataset import (
@@ -22,6 +21,9 @@ from models.utterance.dataset import (
 from models.utterance.embedding_cache import embed_cached
 from models.utterance.evaluation import evaluate
 from models.utterance.head import IntentHead, train_head, write_head
+
+if TYPE_CHECKING:
+    from models.encoder import Encoder
 
 OWN_AUTHOR = "self-written"
 CORRECTED_BY = "users of the API"
@@ -39,7 +41,7 @@ class Trained(NamedTuple):
 
 
 def train_utterance(
-    encoder: Encoder,
+    encoder: "Encoder",
     rows: Sequence[Labelled],
     data: str,
     author: str,
@@ -61,7 +63,7 @@ def train_utterance(
 
 
 def build_utterance(
-    encoder: Encoder,
+    encoder: "Encoder",
     folder: Path,
     labelled: Path | None = None,
     cache: Path | None = None,

@@ -9,16 +9,19 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from models.behavior.comparison import MIN_TEXTS, UTTERANCE, TargetComparison, compared
-from models.encoder import Encoder
 from models.runtime.text import normalize_text
 from models.runtime.utterance import UtteranceModel
 from models.utterance.dataset import FEEDBACK, Correction, Labelled, own_test_rows
 from models.utterance.embedding_cache import embed_cached
+
+if TYPE_CHECKING:
+    from models.encoder import Encoder
 
 
 class HeldOut(msgspec.Struct, frozen=True):
@@ -64,7 +67,7 @@ def digest(text: str) -> str:
 def compare_utterance(
     champion: UtteranceModel,
     challenger: UtteranceModel,
-    encoder: Encoder,
+    encoder: "Encoder",
     new: Sequence[Labelled],
     held_out: HeldOut,
     own_test: bool,

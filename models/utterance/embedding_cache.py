@@ -5,16 +5,19 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.encoder import Encoder
 from models.runtime.text import normalize_text
+
+if TYPE_CHECKING:
+    from models.encoder import Encoder
 
 KEY_BYTES = 16
 
 
-def embed_cached(encoder: Encoder, texts: Sequence[str], folder: Path | None) -> np.ndarray:
+def embed_cached(encoder: "Encoder", texts: Sequence[str], folder: Path | None) -> np.ndarray:
     """`encoder.embed(texts)`, asking the encoder only for texts that `folder` lacks."""
     if folder is None:
         return encoder.embed(texts)

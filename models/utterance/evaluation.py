@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from models.document import Section, Table
-from models.encoder import Encoder
 from models.utterance.dataset import Labelled, distinct
 from models.utterance.embedding_cache import embed_cached
 from models.utterance.external import EXTERNAL
 from models.utterance.head import IntentHead
+
+if TYPE_CHECKING:
+    from models.encoder import Encoder
 
 RESAMPLES = 1000
 CALIBRATION_BINS = 10
@@ -173,7 +175,7 @@ def _rounded(value: float) -> float | None:
 
 
 def evaluate_external(
-    head: IntentHead, encoder: Encoder, root: Path, cache: Path | None = None
+    head: IntentHead, encoder: "Encoder", root: Path, cache: Path | None = None
 ) -> dict[str, dict[str, Any]]:
     """The head on each other author's set found under `root`; absent ones are left out."""
     results = {}

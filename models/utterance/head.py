@@ -13,10 +13,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from scipy.optimize import minimize_scalar
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GroupKFold
-from sklearn.neural_network import MLPClassifier
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from models.runtime.utterance import softmax
@@ -58,6 +54,8 @@ class Training(NamedTuple):
 
 def train_head(vectors: np.ndarray, rows: Sequence[Labelled], seed: int = 0) -> Training:
     """Fits the head on unit vectors [n, dim] and its temperature on held-out templates."""
+    from sklearn.model_selection import GroupKFold
+
     present = list(dict.fromkeys(row.intent for row in rows))
     target = np.array([present.index(row.intent) for row in rows])
     groups = [row.template or row.text for row in rows]
@@ -71,6 +69,10 @@ def train_head(vectors: np.ndarray, rows: Sequence[Labelled], seed: int = 0) -> 
 
 
 def fit_layers(vectors: np.ndarray, target: np.ndarray, intents: int, seed: int) -> tuple[Layer, Layer]:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(vectors)
     network = MLPClassifier((HIDDEN,), alpha=WEIGHT_DECAY, max_iter=EPOCHS, random_state=seed)
     # batches are too small for a second thread to do more than wait

@@ -2,7 +2,7 @@
 
 Two runs at most: the first counts what breaks each expectation, in three aggregates over the table (its
 rows, its keys, the rows that break something); the second, only after a failure, fetches a few offending
-rows. Nothing is stored: the context lives in memory, for one validation.
+rows. Nothing is stored: the context lives in memory.
 """
 
 import logging
@@ -11,17 +11,19 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 
 import dagster as dg
 import great_expectations as gx
 import msgspec
-from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from great_expectations.data_context import EphemeralDataContext
 from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
 )
+from great_expectations.datasource.fluent import SparkDatasource
 from great_expectations.expectations.expectation import Expectation
 from pyspark.sql import DataFrame, SparkSession
 
@@ -79,7 +81,8 @@ def validate(table: DataFrame, suite: Suite) -> GateResult:
     columns = _columns_finding(table, suite)
     if not columns.passed:
         return GateResult(suite.name, None, (columns,), 0, time.perf_counter() - started)
-    with counted_jobs(table.sparkSession, "Great Expectations gate") as spark_jobs:
+    spark = table.sparkSession
+    with counted_jobs(spark, "Great Expectations gate") as spark_jobs, plain_queries(spark):
         wide = with_flags(table, suite.all_derived(), suite.rules)
         expectations = suite.all_expectations()
         counted = _run(wide, expectations, {"result_format": "BASIC", "partial_unexpected_count": 0})
@@ -168,16 +171,25 @@ def _run(
     table: DataFrame, expectations: list[Expectation], result_format: dict
 ) -> dict[str, ExpectationValidationResult]:
     """Results by the expectations' names."""
+    name = uuid.uuid4().hex
+    own = [e.copy(deep=True) for e in expectations]
+    context, source = _context()
+    batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+    suite = context.suites.add(gx.ExpectationSuite(name, expectations=own))
+    try:
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        results = definition.run(batch_parameters={"dataframe": table}, result_format=result_format).results
+    finally:
+        source.delete_asset(name)
+        context.suites.delete(name)
+    return {r.expectation_config.meta["name"]: r for r in results}
+
+
+@cache
+def _context() -> tuple[EphemeralDataContext, SparkDatasource]:
     context = gx.get_context(mode="ephemeral", project_config=IN_MEMORY)
     # persist=True, the default, would cache the whole table in the executors and never let it go.
-    source = context.data_sources.add_spark("spark", persist=False)
-    batch: BatchDefinition = source.add_dataframe_asset("table").add_batch_definition_whole_dataframe("all")
-    suite = context.suites.add(
-        gx.ExpectationSuite("gate", expectations=[e.copy(deep=True) for e in expectations])
-    )
-    definition = gx.ValidationDefinition(name="gate", data=batch, suite=suite)
-    results = definition.run(batch_parameters={"dataframe": table}, result_format=result_format).results
-    return {r.expectation_config.meta["name"]: r for r in results}
+    return context, context.data_sources.add_spark("spark", persist=False)
 
 
 def _sample(
@@ -268,6 +280,23 @@ def _reason(info: dict) -> str:
 
 def _row_count(results: Iterable[ExpectationValidationResult]) -> int | None:
     return next((r.result["element_count"] for r in results if "element_count" in r.result), None)
+
+
+@contextmanager
+def plain_queries(spark: SparkSession) -> Iterator[None]:
+    """Queries here end in one row: planning them anew at each shuffle costs more than it saves."""
+    settings = {
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.shuffle.partitions": str(spark.sparkContext.defaultParallelism),
+    }
+    before = {name: spark.conf.get(name) for name in settings}
+    try:
+        for name, value in settings.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, value)
 
 
 @contextmanager

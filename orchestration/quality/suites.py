@@ -37,6 +37,8 @@ from orchestration.quality.expectations import (
     unique,
 )
 from orchestration.quality.feature_rules import (
+    STATE_COLUMNS,
+    TILES_COLUMNS,
     VECTOR_COLUMNS,
     session_rules,
     state_rule,
@@ -246,15 +248,19 @@ def item_tiles() -> Suite:
 
 def _serving_tiles(name: str, entity: str) -> Suite:
     columns = {**_types(TEXT, "tiles"), **_types(INTEGER, "newest_event_us")}
-    return _serving(name, (entity,), columns, tiles_rule())
+    return _serving(name, (entity,), columns, TILES_COLUMNS, tiles_rule())
 
 
 def session_state() -> Suite:
     columns = _types(TEXT, "state", "steps")
-    return _serving("session_state", ("user_id", "session_id"), columns, state_rule(), steps_rule())
+    return _serving(
+        "session_state", ("user_id", "session_id"), columns, STATE_COLUMNS, state_rule(), steps_rule()
+    )
 
 
-def _serving(name: str, key: tuple[str, ...], columns: ColumnTypes, *rules: RowRule) -> Suite:
+def _serving(
+    name: str, key: tuple[str, ...], columns: ColumnTypes, derived: dict[str, str], *rules: RowRule
+) -> Suite:
     types = {
         **_types(TEXT, *key, "definitions_hash"),
         **_types(TIME, "event_timestamp", "created_timestamp"),
@@ -265,6 +271,7 @@ def _serving(name: str, key: tuple[str, ...], columns: ColumnTypes, *rules: RowR
         name=name,
         key=key,
         columns=types,
+        derived=derived,
         expectations=(
             *filled(*types),
             unique(*key),

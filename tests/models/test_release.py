@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import redis
 
-from models.behavior.train import SAMPLES, SampleRows
+from models.behavior.samples import SAMPLES, SampleRows
 from models.release import (
     GateFailed,
     Limits,

@@ -6,13 +6,10 @@ import msgspec
 from models.behavior.comparison import Comparison, Decision, comparison_section, decide
 from models.behavior.report import BehaviorReport
 from models.behavior.tables import data_line, overview, target_section
-from models.behavior.train import train_behavior
 from models.document import Section, markdown
-from models.encoder import export_onnx
 from models.release import gates
 from models.release_report import FOLDER, PAGE, read_report
 from models.runtime.utterance import UtteranceModel
-from models.utterance import build_utterance
 from models.utterance.evaluation import utterance_lines, utterance_section
 from orchestration import releases
 from orchestration.challenger import compare
@@ -32,6 +29,8 @@ OWNERS = ["team:machine-learning"]
     description="The encoder as the online API runs it: the same vectors, from ONNX.",
 )
 def served_encoder(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
+    from models.encoder import export_onnx
+
     encoder = platform.encoder
     folder = platform.encoders / encoder.revision
     if not folder.exists():
@@ -61,6 +60,8 @@ def served_encoder(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult
     ),
 )
 def utterance_model(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
+    from models.utterance.build import build_utterance
+
     corrected = corrections(platform.lake)
     metrics = build_utterance(
         platform.encoder,
@@ -100,6 +101,8 @@ def utterance_model(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResul
     ),
 )
 def behavior_model(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:
+    from models.behavior.train import train_behavior
+
     report = train_behavior(
         read_training_rows(platform),
         UtteranceModel.load(releases.utterance_folder(platform), platform.encoder.revision),

@@ -3,8 +3,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from models.behavior.baselines import BASE_RATE, COUNTS, counts_only
+from models.behavior.dataset import dataset
 from models.behavior.slices import MIN_SLICE_SESSIONS, Prediction, measure_slices
-from models.behavior.train import dataset
 from models.runtime.row import NUMERIC, RowBuilder
 from tests.models.behavior.synthetic import Head, make_table
 

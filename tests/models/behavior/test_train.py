@@ -5,12 +5,11 @@ import pytest
 
 from models.behavior.calibration import fit_calibration
 from models.behavior.candidates import Constant, Logistic, Trees, rising_columns
+from models.behavior.dataset import TrainingError, dataset
 from models.behavior.metrics import evaluate
 from models.behavior.report import CAVEAT, BehaviorReport
 from models.behavior.train import (
-    TrainingError,
     best_fit,
-    dataset,
     export,
     fit_candidates,
     fit_target,

@@ -7,7 +7,7 @@ import pytest
 
 from models.encoder import load_encoder
 from models.runtime.utterance import UtteranceModel, UtteranceModelError
-from models.utterance import build_utterance
+from models.utterance.build import build_utterance
 from models.utterance.embedding_cache import embed_cached
 from models.utterance.external import BITEXT, EXTERNAL
 

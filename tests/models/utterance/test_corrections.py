@@ -9,7 +9,7 @@ from models.behavior.comparison import MIN_TEXTS
 from models.behavior.metrics import log_losses
 from models.encoder import load_encoder
 from models.runtime.utterance import UtteranceModel
-from models.utterance import build_utterance
+from models.utterance.build import build_utterance
 from models.utterance.corrections import HeldOut, agreed, compare_utterance, digest, without_corrected
 from models.utterance.dataset import FEEDBACK, Correction, Labelled
 from tests.models.utterance.test_build import ENGRAVING, REPAIR

@@ -3,8 +3,14 @@ from collections import Counter
 import pytest
 
 from models.runtime.text import normalize_text
-from models.utterance import INTENTS, LabelledDataError, load_labelled
-from models.utterance.dataset import LANGUAGES, own_rows, own_test_rows
+from models.utterance.dataset import (
+    INTENTS,
+    LANGUAGES,
+    LabelledDataError,
+    load_labelled,
+    own_rows,
+    own_test_rows,
+)
 
 
 def test_own_text_covers_every_intent_in_both_languages_and_is_seeded():

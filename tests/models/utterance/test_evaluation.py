@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
-from models.utterance import Labelled, evaluate
-from models.utterance.evaluation import calibration_error, utterance_section
+from models.utterance.dataset import Labelled
+from models.utterance.evaluation import calibration_error, evaluate, utterance_section
 
 
 def test_figures_are_those_of_scikit_learn_and_name_their_data():

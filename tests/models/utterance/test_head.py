@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.utterance import Labelled
+from models.utterance.dataset import Labelled
 from models.utterance.head import train_head
 
 
