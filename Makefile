@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each does all the set-up it needs; nothing is written outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo ui serve lint lock clean
+.PHONY: help setup test test-long demo ui serve lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,10 +10,12 @@ LOCKS := requirements-carried.lock requirements.lock pyproject.toml
 KEY := $(shell { cat $(LOCKS); pwd; } | cksum | tr ' ' '-')
 STAMP := $(VENV)/ready-$(KEY)
 TEST_TMP := .cache/test
+PYTEST = TMPDIR="$(CURDIR)/$(TEST_TMP)" INTENT_STATE="$(CURDIR)/$(TEST_TMP)/state" \
+  $(BIN)/python $(CONFINED) $(BIN)/python -m pytest -q
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | column -t -s '|' 2>/dev/null \
-	  || sed -n 's/^\([a-z]*\):.*## /  make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile
 
 setup: $(STAMP) ## install the locked dependencies into .venv
 	@:
@@ -33,9 +35,13 @@ $(STAMP): $(LOCKS)
 	@$(BIN)/python $(CONFINED) $(BIN)/pip check --disable-pip-version-check
 	@rm -rf .cache/pip && touch $@
 
-test: setup ## run all tests, or some with ARGS="-k name"
+test: setup ## run the tests, or some with ARGS="-k name"
 	@rm -rf $(TEST_TMP) && mkdir -p $(TEST_TMP)
-	@TMPDIR="$(CURDIR)/$(TEST_TMP)" INTENT_STATE="$(CURDIR)/$(TEST_TMP)/state" $(BIN)/python $(CONFINED) $(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	@$(PYTEST) -n 2 --dist loadfile -m "not long" $(ARGS)
+
+test-long: setup ## run the tests that take minutes each
+	@rm -rf $(TEST_TMP) && mkdir -p $(TEST_TMP)
+	@$(PYTEST) -m long $(ARGS)
 
 demo: export DATA := $(DATA)
 demo: export SERVE := $(SERVE)

@@ -35,6 +35,7 @@ MAX_ID_CHARS = 256
 MAX_TEXT_CHARS = 4_000
 MAX_PRICE_MINOR = 10**10
 MAX_QUANTITY = 10_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_EVENT = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * US
 LATEST_EVENT = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * US
 
@@ -122,7 +123,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 def to_us(moment: datetime) -> int:
     """Microseconds since the epoch, exactly (no float passes through)."""
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = moment - EPOCH
     return (delta.days * DAY_S + delta.seconds) * US + delta.microseconds
 
 

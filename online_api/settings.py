@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lake: Path
     redis_url: str | None = None
     spark_master: str = "local[*]"
+    spark_conf: Path | None = None
     clock: Literal["wall", "event"] = "wall"
     clock_max_jump_s: int = 30 * DAY_S
     currency: str = "USD"
@@ -152,6 +153,7 @@ VARIABLES = {
     "lake": ("INTENT_LAKE", _path),
     "redis_url": ("INTENT_REDIS_URL", _redis_url),
     "spark_master": ("INTENT_SPARK_MASTER", str),
+    "spark_conf": ("INTENT_SPARK_CONF", _path),
     "clock": ("INTENT_CLOCK", _one_of("wall", "event")),
     "clock_max_jump_s": ("INTENT_CLOCK_MAX_JUMP", duration_s),
     "currency": ("INTENT_CURRENCY", _currency),

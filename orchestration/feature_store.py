@@ -36,7 +36,7 @@ from feature_repo.events import EARLIEST_EVENT, from_us
 from online_api.redis_server import ensure_redis
 from online_api.settings import Settings
 from spark_jobs.lake import Lake
-from spark_jobs.session import build_session, prepare_environment
+from spark_jobs.session import build_session, prepare_environment, read_conf
 
 REPO = Path(__file__).resolve().parents[1] / "feature_repo"
 SQLITE = "sqlite:///"
@@ -54,7 +54,7 @@ def connect(name: str = "features") -> Connected:
     get its feature store, its lake and a Spark session (`name`, the process's one) to work in.
     """
     settings = Settings.from_environment()
-    spark = build_session(name, settings.spark_master, settings.state)
+    spark = build_session(name, settings.spark_master, settings.state, read_conf(settings.spark_conf))
     redis_url = settings.redis_url or ensure_redis(settings.state)
     store = open_store(redis_url, settings.state, settings.spark_master)
     return Connected(store, spark, Lake(settings.lake))

@@ -68,10 +68,12 @@ class Platform:
         """The session of this process; a run's steps share it."""
         from pyspark.sql import SparkSession
 
-        from spark_jobs.session import build_session
+        from spark_jobs.session import build_session, read_conf
 
-        active = SparkSession.getActiveSession()
-        return active or build_session("intent", self.settings.spark_master, self.settings.state)
+        if active := SparkSession.getActiveSession():
+            return active
+        conf = read_conf(self.settings.spark_conf)
+        return build_session("intent", self.settings.spark_master, self.settings.state, conf)
 
     def feature_store(self) -> "FeatureStore":
         from orchestration.feature_store import open_store

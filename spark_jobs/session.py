@@ -1,6 +1,7 @@
 """The only place a SparkSession is built."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,6 +59,29 @@ def build_session(
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("WARN")
     return session
+
+
+class SparkConfError(ValueError):
+    """The file of Spark's settings cannot be used; the message says why."""
+
+
+def read_conf(path: Path | None) -> dict[str, str]:
+    """Spark's settings, `name value` or `name=value` a line, as in Spark's own spark-defaults.conf."""
+    if path is None:
+        return {}
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SparkConfError(f"INTENT_SPARK_CONF={path} cannot be read: {error}") from None
+    found = {}
+    for number, line in enumerate(lines, 1):
+        if not (text := line.strip()) or text.startswith("#"):
+            continue
+        setting = re.fullmatch(r"(spark\.[^\s=]+)\s*[\s=]\s*(.+)", text)
+        if not setting:
+            raise SparkConfError(f"{path}, line {number}: {text!r} is not `spark.name value`")
+        found[setting[1]] = setting[2]
+    return found
 
 
 def default_state_dir() -> Path:

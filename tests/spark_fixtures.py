@@ -6,6 +6,13 @@ import pytest
 
 from feature_repo.events import LedgerEvent
 
+# What is spent on planning queries anew while they run, and on optimising code, is never earned back.
+SMALL_DATA = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.extraJavaOptions": "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
@@ -16,10 +23,8 @@ def spark(tmp_path_factory):
         "local[2]",
         tmp_path_factory.mktemp("spark"),
         {
-            "spark.sql.shuffle.partitions": "2",
+            **SMALL_DATA,
             "spark.default.parallelism": "2",
-            # small data: what the JVM spends on optimising its code would never be earned back
-            "spark.driver.extraJavaOptions": "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         },
     )
     yield session

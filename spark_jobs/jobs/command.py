@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.jobs.tables import NoEvents, NotPublished
 from spark_jobs.lake import Lake
-from spark_jobs.session import build_session
+from spark_jobs.session import SparkConfError, build_session, read_conf
 from spark_jobs.toolchain import JavaUnavailable
 
 
@@ -27,6 +27,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--master",
         default=os.environ.get("INTENT_SPARK_MASTER") or "local[*]",
         help="where to run when not started by spark-submit (INTENT_SPARK_MASTER, else local[*])",
+    )
+    conf = os.environ.get("INTENT_SPARK_CONF")
+    arguments.add_argument(
+        "--conf",
+        type=Path,
+        default=Path(conf) if conf else None,
+        help="a file of Spark's settings (INTENT_SPARK_CONF)",
     )
     return arguments
 
@@ -57,9 +64,9 @@ def now_us() -> int:
 
 def execute(app_name: str, options: argparse.Namespace, job: Callable[[SparkSession, Lake], dict]) -> None:
     try:
-        spark = build_session(app_name, options.master)
+        spark = build_session(app_name, options.master, conf=read_conf(options.conf))
         metadata = job(spark, Lake(options.lake))
-    except (NoEvents, NotPublished, JavaUnavailable) as error:
+    except (NoEvents, NotPublished, JavaUnavailable, SparkConfError) as error:
         sys.exit(str(error))
     print(json.dumps(metadata))
     spark.stop()

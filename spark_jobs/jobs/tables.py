@@ -195,7 +195,7 @@ def write_days(
         *conforming(schema), F.col(part_column).alias("day")
     )
     try:
-        balanced(rows, "day").write.partitionBy("day").parquet(str(scratch))
+        balanced(rows, parts).write.partitionBy("day").parquet(str(scratch))
         for part in parts:
             folder = scratch / f"day={part}"
             if not folder.exists():
@@ -215,11 +215,13 @@ def conforming(schema: str):
     return [F.col(f.name).cast(f.dataType) for f in StructType.fromDDL(schema)]
 
 
-def balanced(rows: DataFrame, column: str) -> DataFrame:
-    """Few and even files: adaptive execution merges small partitions of a value and splits large
-    ones.
+def balanced(rows: DataFrame, parts: list[str]) -> DataFrame:
+    """Few and even files: adaptive execution merges small partitions of a day and splits large ones. A
+    snapshot has a file a core, for those who read it go through it once, all at once.
     """
-    return rows.hint("rebalance", F.col(column))
+    if parts == [CURRENT]:
+        return rows.repartition(rows.sparkSession.sparkContext.defaultParallelism)
+    return rows.hint("rebalance", F.col("day"))
 
 
 def written(lake: Lake, table: str, parts: list[str]) -> Written:

@@ -14,6 +14,7 @@ import httpx
 
 from online_api.redis_server import free_port, stop_redis
 from online_api.settings import Settings
+from tests.spark_fixtures import SMALL_DATA
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,13 +28,14 @@ class Ended(NamedTuple):
 class Installation:
     def __init__(self, state: Path, **settings: str) -> None:
         self.state = state
+        spark_conf = state / "spark.conf"
+        spark_conf.write_text("".join(f"{name} {value}\n" for name, value in SMALL_DATA.items()))
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("INTENT_")},
             "INTENT_STATE": str(state),
             "DAGSTER_HOME": str(state / "dagster"),
             "PYTHONPATH": str(ROOT),
-            # JVMs that live for a minute do not earn back what they spend on optimising their code
-            "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",
+            "INTENT_SPARK_CONF": str(spark_conf),
             **settings,
         }
 

@@ -40,7 +40,10 @@ def platform(tmp_path_factory):
         rows.writerow(("text", "intent"))
         rows.writerows((row.text, row.intent) for row in own_rows()[::8])
     installation = Installation(
-        tmp_path_factory.mktemp("state"), INTENT_CLOCK="event", INTENT_UTTERANCES=str(own_list)
+        tmp_path_factory.mktemp("state"),
+        INTENT_CLOCK="event",
+        INTENT_UTTERANCES=str(own_list),
+        INTENT_TRAINING_ROWS="8000",
     )
     yield installation
     installation.stop()

@@ -100,16 +100,28 @@ def submit(master, environment):
     return run
 
 
-@pytest.mark.slow
-def test_jobs_run_alone_on_a_cluster(submit, fill_lake, tmp_path):
+@pytest.fixture
+def cleaned(submit, fill_lake):
+    """The events, and the lake in which a job on the cluster has cleaned them."""
     start, end = day_bounds(DAY)
     events = random_events(51, 200, start, end - DAY_US // 8)
     lake = fill_lake(events)
-    of_day = ["--lake", str(lake.root), "--day", DAY]
-
-    clean = submit("clean_events", *of_day)
+    clean = submit("clean_events", "--lake", str(lake.root), "--day", DAY)
     assert clean["clean_events"]["rows"] == len(events)
     lake.publish("clean_events", DAY)
+    return events, lake
+
+
+@pytest.mark.slow
+def test_a_job_runs_alone_on_a_cluster(cleaned):
+    _, lake = cleaned
+    assert lake.parts("clean_events") == [DAY]
+
+
+@pytest.mark.long
+def test_every_job_runs_alone_on_a_cluster(submit, cleaned, tmp_path):
+    events, lake = cleaned
+    of_day = ["--lake", str(lake.root), "--day", DAY]
 
     tiles = submit("day_tiles", *of_day)
     for table in ("user_day_tiles", "item_day_tiles", "session_day_tiles"):

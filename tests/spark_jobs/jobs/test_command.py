@@ -19,7 +19,7 @@ def test_days_are_every_day_from_first_to_last():
 
 
 def test_a_job_that_cannot_run_ends_with_one_line(spark, tmp_path):
-    options = Namespace(lake=tmp_path, master="local[2]")
+    options = Namespace(lake=tmp_path, master="local[2]", conf=None)
     with pytest.raises(SystemExit) as end:
         execute("test", options, lambda s, lake: clean_events.run(s, lake, ["2024-03-10"]))
     assert end.value.code == "no events on 2024-03-10; days with events: none, import a log first"
