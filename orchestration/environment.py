@@ -34,6 +34,7 @@ def confined_environment(root: Path, state_dir: Path) -> dict[str, str]:
         **TELEMETRY_OFF,
         "INTENT_STATE": str(state_dir),
         "DAGSTER_HOME": str(state_dir / "dagster"),
+        "PYTHONPYCACHEPREFIX": str(cache / "bytecode"),
         "PIP_CACHE_DIR": str(cache / "pip"),
         "XDG_CACHE_HOME": str(cache),
         "HF_HOME": str(cache / "huggingface"),
@@ -54,6 +55,9 @@ def confine() -> None:
     state_dir = Path(given).expanduser().absolute() if given else ROOT / ".state"
     for name, value in confined_environment(ROOT, state_dir).items():
         os.environ.setdefault(name, value)
+    # Container images often forbid bytecode. Each process would compile some 3,000 modules anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PYTHONPYCACHEPREFIX"]
     # Dagster refuses a home that is not there, and tempfile looks elsewhere when TMPDIR is not.
     for name in ("DAGSTER_HOME", "TMPDIR"):
         if folder := os.environ.get(name):

@@ -9,7 +9,6 @@ import pandas as pd
 from feature_repo.behavior import DEFINITIONS_HASH, FEATURES
 from feature_repo.events import from_us
 from online_api.score_log import ScoreRecord, unpack_vector
-from orchestration import feature_store
 from orchestration.resources import Platform
 from orchestration.scores import newest_scores
 from orchestration.staleness import stale_days
@@ -72,6 +71,8 @@ def reason_to_skip(record: ScoreRecord) -> str | None:
 
 def retrieved(platform: Platform, records: Sequence[ScoreRecord]) -> list[dict]:
     """For each record, in order, every feature by name with declared defaults in the place of nulls."""
+    from orchestration.feature_store import fill_defaults, historical
+
     store = platform.feature_store()
     entities = pd.DataFrame(
         {
@@ -81,7 +82,7 @@ def retrieved(platform: Platform, records: Sequence[ScoreRecord]) -> list[dict]:
             "event_timestamp": [from_us(r.as_of) for r in records],
         }
     )
-    rows = feature_store.fill_defaults(feature_store.historical(store, entities))
+    rows = fill_defaults(historical(store, entities))
     return [row.asDict() for row in rows.orderBy("position").toLocalIterator()]
 
 

@@ -43,7 +43,6 @@ def platform(tmp_path_factory):
         tmp_path_factory.mktemp("state"),
         INTENT_CLOCK="event",
         INTENT_UTTERANCES=str(own_list),
-        INTENT_TRAINING_ROWS="8000",
     )
     yield installation
     installation.stop()

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from orchestration.environment import MAX_TMPDIR_BYTES, ROOT, confined_environment
 
+BYTECODE = "import os, sys; print(sys.dont_write_bytecode, sys.pycache_prefix)"
 SHOW = "import os, tempfile; print(os.environ['DAGSTER_HOME']); print(tempfile.gettempdir())"
 
 
-def shown(**environment: str) -> list[str]:
-    command = [sys.executable, "-m", "orchestration.environment", sys.executable, "-c", SHOW]
+def shown(script: str = SHOW, **environment: str) -> list[str]:
+    command = [sys.executable, "-m", "orchestration.environment", sys.executable, "-c", script]
     answer = subprocess.run(
         command, cwd=ROOT, env={"PATH": "", **environment}, capture_output=True, text=True
     )
@@ -43,3 +44,8 @@ def test_users_dagster_home_is_used_and_its_settings_are_left_alone(tmp_path):
     home, _ = shown(INTENT_STATE=str(tmp_path / "state"), TMPDIR=str(tmp_path), DAGSTER_HOME=str(own))
     assert home == str(own)
     assert not list(own.iterdir())
+
+
+def test_bytecode_is_kept_although_the_image_forbids_it(tmp_path):
+    given = {"INTENT_STATE": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    assert shown(BYTECODE, **given)[0] == f"False {ROOT / '.cache' / 'bytecode'}"

@@ -1,7 +1,6 @@
 import dagster as dg
 
 from feature_repo.definitions.tables import VIEWS
-from orchestration import feature_store
 from orchestration.defs.activity.assets import TABLES as ACTIVITY
 from orchestration.defs.profiles.assets import VIEWS as PROFILES
 from orchestration.defs.text.assets import VIEWS as EMBEDDINGS
@@ -62,10 +61,12 @@ def serving_state(platform: dg.ResourceParam[Platform]):
     retry_policy=dg.RetryPolicy(max_retries=2, delay=5),
 )
 def online_store(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):
+    from orchestration.feature_store import apply_definitions, materialize
+
     store = platform.feature_store()
-    feature_store.apply_definitions(store, platform.lake.root)
+    apply_definitions(store, platform.lake.root)
     names = [view.name for view in VIEWS]
-    feature_store.materialize(store, names, platform.clock())
+    materialize(store, names, platform.clock())
     # Readers may still hold rows of the materialization before this one, so its coverage is the limit.
     before = platform.lake.read_state("online_store").get("covered_epoch", 0)
     pruned = platform.ledger.prune(before)

@@ -1,11 +1,11 @@
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import pandas as pd
 import pyarrow.parquet as pq
-from feast import FeatureStore
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from orchestration import feature_store
 from orchestration.defs.activity.assets import TABLES as ACTIVITY
 from orchestration.defs.events.assets import clean_events
 from orchestration.gated import contract_of, measure, publish_if_sound
@@ -16,6 +16,9 @@ from spark_jobs.jobs import training_labels as labels_job
 from spark_jobs.jobs.tables import read_days
 from spark_jobs.lake import CURRENT, Lake
 from spark_jobs.transforms.sampling import whole_sessions
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 # What a model is trained on: the newest days that have events.
 TRAINING_DAYS = 30
@@ -52,9 +55,11 @@ def training_labels(platform: dg.ResourceParam[Platform]):
     ),
 )
 def training_rows(platform: dg.ResourceParam[Platform]):
+    from orchestration.feature_store import apply_definitions
+
     lake = platform.lake
     store = platform.feature_store()
-    feature_store.apply_definitions(store, lake.root)
+    apply_definitions(store, lake.root)
     days = labelled_days(lake)
     measured = measure(platform, retrieve, store, days, platform.settings.training_rows)
     suite = {"training_rows": training_suites.training_rows(days[0], days[-1])}
@@ -62,14 +67,16 @@ def training_rows(platform: dg.ResourceParam[Platform]):
 
 
 def retrieve(
-    spark: SparkSession, lake: Lake, store: FeatureStore, days: list[str], most_rows: int
+    spark: SparkSession, lake: Lake, store: "FeatureStore", days: list[str], most_rows: int
 ) -> dict[str, float]:
     """Write the candidate of `training_rows`, of the labels of these days."""
+    from orchestration.feature_store import historical
+
     labels = read_days(spark, lake, "training_labels", days[0], days[-1])
     share = min(1.0, most_rows / max(1, labels.count()))
     entities = whole_sessions(labels, share).select(*KEYS, *LABELS)
     candidate = str(lake.candidate("training_rows", CURRENT))
-    feature_store.historical(store, entities).coalesce(4).write.mode("overwrite").parquet(candidate)
+    historical(store, entities).coalesce(4).write.mode("overwrite").parquet(candidate)
     shares = spark.read.parquet(candidate).agg(*(F.avg(t).alias(t) for t in LABELS)).first()
     return {
         "sampled": round(share, 4),
