@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each does all the set-up it needs; nothing is written outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long demo ui serve lint lock clean
+.PHONY: help setup test test-long bench-import demo ui serve lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,9 @@ test: setup ## run the tests, or some with ARGS="-k name"
 test-long: setup ## run the tests that take minutes each
 	@rm -rf $(TEST_TMP) && mkdir -p $(TEST_TMP)
 	@$(PYTEST) -m long $(ARGS)
+
+bench-import: setup ## measure how fast logs are imported; FORMATS="otto ubi" ROWS=1000000
+	@$(BIN)/python $(CONFINED) $(BIN)/python -m tests.benchmarks.import_speed
 
 demo: export DATA := $(DATA)
 demo: export SERVE := $(SERVE)

@@ -75,7 +75,14 @@ def materialize_days(first: str | None, last: str | None) -> dict:
     }
 
 
-SHOWN = ("user_activity", "item_activity", "session_activity", "user_intent_embedding", "user_tiles")
+SHOWN = (
+    "user_activity",
+    "item_activity",
+    "session_activity",
+    "user_profile",
+    "user_intent_embedding",
+    "user_tiles",
+)
 
 
 def days_asked(platform: Platform, first: str | None, last: str | None) -> list[str]:
