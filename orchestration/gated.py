@@ -96,11 +96,12 @@ def publish_if_sound(
             f"{'; '.join(refused)}. The check's table says how to mend it",
             allow_retries=False,
         )
-    seconds = sum(gate.seconds for gate in gates.values())
+    together = sum(gate.seconds for gate in gates.values())
     for table, gate in gates.items():
         cost = {"gate: spark jobs": gate.spark_jobs, "gate: seconds": round(gate.seconds, 2)}
         if JOB_SECONDS in measured:
-            cost["gates: share of the job's seconds"] = round(seconds / measured[JOB_SECONDS], 3)
+            cost["gate: share of the job's seconds"] = round(gate.seconds / measured[JOB_SECONDS], 3)
+            cost["gates of this job together: share"] = round(together / measured[JOB_SECONDS], 3)
         rows = {"dagster/row_count": gate.rows}
         yield publish(platform, table, parts_of[table], {**measured, **rows, **cost}, epochs)
 

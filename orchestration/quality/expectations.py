@@ -18,7 +18,7 @@ from great_expectations.expectations.expectation import (
 from great_expectations.validator.validator import ValidationDependencies
 
 from feature_repo.events import from_us
-from orchestration.quality.rules import RowRule, Severity
+from orchestration.quality.rules import RowRule, Severity, is_null
 from spark_jobs.lake import day_bounds
 
 # The Spark types a column may have.
@@ -138,11 +138,9 @@ def has_rows(description: str, mend: str, severity: Severity = "critical") -> Ex
     return expect(gxe.ExpectTableRowCountToBeBetween, "has_rows", description, mend, severity, min_value=1)
 
 
-def filled(*columns: str) -> tuple[Expectation, ...]:
-    return tuple(
-        expect(gxe.ExpectColumnValuesToNotBeNull, f"{c}_is_filled", f"{c} is never null", column=c)
-        for c in columns
-    )
+def filled(*columns: str) -> RowRule:
+    names = ", ".join(columns)
+    return RowRule("required_columns_are_filled", f"never null: {names}", FIX_JOB, is_null(columns))
 
 
 def unique(*key: str) -> Expectation:

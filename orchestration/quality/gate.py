@@ -1,8 +1,7 @@
 """Validates a Spark DataFrame against a suite, and tells Dagster about it.
 
-Two runs at most: the first counts what breaks each expectation, in three aggregates over the table (its
-rows, its keys, the rows that break something); the second, only after a failure, fetches a few offending
-rows. Nothing is stored: the context lives in memory.
+Two runs at most: the first counts, in one query, what breaks each expectation; the second, only after a
+failure, fetches a few offending rows.
 """
 
 import logging
@@ -11,34 +10,21 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 
 import dagster as dg
 import great_expectations as gx
 import msgspec
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
-from great_expectations.data_context import EphemeralDataContext
-from great_expectations.data_context.types.base import (
-    DataContextConfig,
-    InMemoryStoreBackendDefaults,
-    ProgressBarsConfig,
-)
-from great_expectations.datasource.fluent import SparkDatasource
 from great_expectations.expectations.expectation import Expectation
 from pyspark.sql import DataFrame, SparkSession
 
 from feature_repo.events import rfc3339, to_us
+from orchestration.quality.engine import context_and_source, planned
 from orchestration.quality.expectations import ExpectKeyToBeUnique, Suite, repeated_rows
 from orchestration.quality.rules import VIOLATION, Severity, with_flags, with_violations
 
 SAMPLES = 5
 MAX_SAMPLE_CHARS = 300
-
-IN_MEMORY = DataContextConfig(
-    store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
-    progress_bars=ProgressBarsConfig(globally=False),
-    analytics_enabled=False,
-)
 
 logging.getLogger("great_expectations").setLevel(logging.ERROR)
 
@@ -82,8 +68,8 @@ def validate(table: DataFrame, suite: Suite) -> GateResult:
     if not columns.passed:
         return GateResult(suite.name, None, (columns,), 0, time.perf_counter() - started)
     spark = table.sparkSession
-    with counted_jobs(spark, "Great Expectations gate") as spark_jobs, plain_queries(spark):
-        wide = with_flags(table, suite.all_derived(), suite.rules)
+    with counted_jobs(spark, "Great Expectations gate") as spark_jobs, planned(table) as one:
+        wide = with_flags(one, suite.all_derived(), suite.rules)
         expectations = suite.all_expectations()
         counted = _run(wide, expectations, {"result_format": "BASIC", "partial_unexpected_count": 0})
         sampled = _sample(table, suite, expectations, counted)
@@ -173,7 +159,7 @@ def _run(
     """Results by the expectations' names."""
     name = uuid.uuid4().hex
     own = [e.copy(deep=True) for e in expectations]
-    context, source = _context()
+    context, source = context_and_source()
     batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
     suite = context.suites.add(gx.ExpectationSuite(name, expectations=own))
     try:
@@ -183,13 +169,6 @@ def _run(
         source.delete_asset(name)
         context.suites.delete(name)
     return {r.expectation_config.meta["name"]: r for r in results}
-
-
-@cache
-def _context() -> tuple[EphemeralDataContext, SparkDatasource]:
-    context = gx.get_context(mode="ephemeral", project_config=IN_MEMORY)
-    # persist=True, the default, would cache the whole table in the executors and never let it go.
-    return context, context.data_sources.add_spark("spark", persist=False)
 
 
 def _sample(
@@ -280,23 +259,6 @@ def _reason(info: dict) -> str:
 
 def _row_count(results: Iterable[ExpectationValidationResult]) -> int | None:
     return next((r.result["element_count"] for r in results if "element_count" in r.result), None)
-
-
-@contextmanager
-def plain_queries(spark: SparkSession) -> Iterator[None]:
-    """Queries here end in one row: planning them anew at each shuffle costs more than it saves."""
-    settings = {
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.shuffle.partitions": str(spark.sparkContext.defaultParallelism),
-    }
-    before = {name: spark.conf.get(name) for name in settings}
-    try:
-        for name, value in settings.items():
-            spark.conf.set(name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            spark.conf.set(name, value)
 
 
 @contextmanager

@@ -33,7 +33,6 @@ def ledger(first_day: str, last_day: str) -> Suite:
             **dict.fromkeys(("price", "quantity", *POSITION), INTEGER),
         },
         expectations=(
-            *filled(*NEEDED, *POSITION),
             unique("user_id", "event_id"),
             in_days("event_time", first_day, last_day),
             in_set("event_type_is_known", "event_type", EVENT_TYPES, NOT_THROUGH_THE_DOOR),
@@ -44,6 +43,7 @@ def ledger(first_day: str, last_day: str) -> Suite:
             between("quantity_is_in_range", "quantity", 1, MAX_QUANTITY),
         ),
         rules=(
+            filled(*NEEDED, *POSITION),
             RowRule(
                 "times_are_as_the_door_stamps_them",
                 "event_time is the earlier of claimed_time and received_at",

@@ -40,7 +40,6 @@ def score_log(first_day: str, last_day: str, releases: Iterable[str]) -> Suite:
         },
         derived={"stages_sum": _sum("map_values(stage_probabilities)")},
         expectations=(
-            *filled("score_id", "user_id", "as_of", "release", "definitions_hash", *TARGETS),
             unique("score_id"),
             in_days("as_of", first_day, last_day),
             in_set("stage_is_known", "stage", STAGES, FIX_RELEASE),
@@ -55,6 +54,7 @@ def score_log(first_day: str, last_day: str, releases: Iterable[str]) -> Suite:
             ),
         ),
         rules=(
+            filled("score_id", "user_id", "as_of", "release", "definitions_hash", *TARGETS),
             _probabilities(TARGETS),
             RowRule(
                 "stages_sum_to_1",
@@ -88,13 +88,13 @@ def outcomes(first_day: str, last_day: str) -> Suite:
             **dict.fromkeys(("known", "live", "is_bot"), FLAG),
         },
         expectations=(
-            *filled("score_id", "user_id", "as_of", "release", "known", "is_bot"),
             unique("score_id"),
             in_days("as_of", first_day, last_day),
             in_set("horizon_is_known", "horizon", ("session", "day")),
             *(in_set(f"{target}_is_0_or_1", target, (0, 1)) for target in TARGETS),
         ),
         rules=(
+            filled("score_id", "user_id", "as_of", "release", "known", "is_bot"),
             _probabilities(served),
             RowRule(
                 "labels_are_there_when_known",

@@ -84,12 +84,11 @@ def _facts(
         key=(entity, "start"),
         columns={entity: TEXT, "start": TIME, **dict.fromkeys(numbers, INTEGER)},
         expectations=(
-            *filled(entity, "start"),
             unique(entity, "start"),
             in_days("start", first_day, last_day),
         ),
         rules=(
-            RowRule("numbers_are_filled", "no number is null", FIX_JOB, is_null(numbers)),
+            filled(entity, "start", *numbers),
             RowRule("numbers_are_not_negative", "numbers are at least 0", FIX_JOB, is_negative(numbers)),
             *rules,
         ),
@@ -123,8 +122,8 @@ def _profile(name: str, entity: str, features: tuple[Feature, ...], more: tuple,
             **dict.fromkeys(("event_timestamp", "created_timestamp"), TIME),
             **{f.name: TYPES[f.dtype] for f in features},
         },
-        expectations=(*filled(*key, "created_timestamp"), unique(*key), *more),
-        rules=(*_filled_and_in_range(features), *rules),
+        expectations=(unique(*key), *more),
+        rules=(filled(*key, "created_timestamp"), *_filled_and_in_range(features), *rules),
     )
 
 

@@ -74,7 +74,6 @@ def clean_events(first_day: str, last_day: str, currency: str, ledger: LedgerCou
                 "there is at least one event",
                 "the ledger has no event of this day: import or land its log, or leave it out",
             ),
-            *filled("user_id", "event_id", "event_time", "received_at", "session_key"),
             *(_as_in(ledger) if ledger else ()),
             unique("user_id", "event_id"),
             in_days("event_time", first_day, last_day),
@@ -99,7 +98,10 @@ def clean_events(first_day: str, last_day: str, currency: str, ledger: LedgerCou
                 mostly=1 - MAX_BOT_SHARE,
             ),
         ),
-        rules=event_rules(),
+        rules=(
+            filled("user_id", "event_id", "event_time", "received_at", "session_key"),
+            *event_rules(),
+        ),
     )
 
 
@@ -132,11 +134,10 @@ def item_attributes(first_day: str, last_day: str) -> Suite:
             **_types(INTEGER, "median_price", "priced_events"),
         },
         expectations=(
-            *filled("item_id", "start", "priced_events"),
             unique("item_id", "start"),
             in_days("start", first_day, last_day),
         ),
-        rules=item_rules(),
+        rules=(filled("item_id", "start", "priced_events"), *item_rules()),
     )
 
 
@@ -193,11 +194,10 @@ def _activity(
             **{f.name: INTEGER if f.dtype == "int64" else NUMBER for f in features},
         },
         expectations=(
-            *filled(*key, "created_timestamp"),
             unique(*key),
             *((in_days("event_timestamp", first_day, last_day),) if bounded else ()),
         ),
-        rules=rules,
+        rules=(filled(*key, "created_timestamp"), *rules),
     )
 
 
@@ -225,7 +225,6 @@ def _vectors(name: str, key: tuple[str, ...], columns: ColumnTypes, encoder_revi
         columns=types,
         derived=VECTOR_COLUMNS,
         expectations=(
-            *filled(*(c for c in types if c != "embedding")),
             unique(*key),
             in_set(
                 "one_encoder_revision",
@@ -234,7 +233,7 @@ def _vectors(name: str, key: tuple[str, ...], columns: ColumnTypes, encoder_revi
                 "vectors of two encoders are never mixed: embed the rows shown again",
             ),
         ),
-        rules=vector_rules(),
+        rules=(filled(*(c for c in types if c != "embedding")), *vector_rules()),
     )
 
 
@@ -273,7 +272,6 @@ def _serving(
         columns=types,
         derived=derived,
         expectations=(
-            *filled(*types),
             unique(*key),
             in_set(
                 "definitions_are_the_codes",
@@ -283,7 +281,7 @@ def _serving(
             ),
             _one_covered_epoch(),
         ),
-        rules=rules,
+        rules=(filled(*types), *rules),
     )
 
 

@@ -17,8 +17,9 @@ def user_keywords() -> Suite:
             "created_timestamp": TIME,
             "keywords": WORDS,
         },
-        expectations=(*filled(*key, "created_timestamp", "keywords"), unique(*key)),
+        expectations=(unique(*key),),
         rules=(
+            filled(*key, "created_timestamp", "keywords"),
             RowRule(
                 "keywords_are_few",
                 f"there are at most {MAX_KEYWORDS}",

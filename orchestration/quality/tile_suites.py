@@ -17,7 +17,7 @@ from orchestration.quality.expectations import (
     in_set,
     unique,
 )
-from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative, is_null
+from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative
 
 COUNTS = tuple(a.name for a in AGGREGATES if a.op == "count")
 
@@ -35,14 +35,13 @@ def day_tiles(table: str, first_day: str, last_day: str) -> Suite:
         },
         derived={_balance(hop_s): _signed_events(hop_s) for hop_s in HOPS_S[1:]},
         expectations=(
-            *filled("entity_id", "hop_s", "start", "newest_event_us"),
             unique("entity_id", "hop_s", "start"),
             in_days("start", first_day, last_day),
             in_set("hop_is_declared", "hop_s", HOPS_S),
             *(_same_events(hop_s) for hop_s in HOPS_S[1:]),
         ),
         rules=(
-            RowRule("aggregates_are_filled", "no aggregate is null", FIX_JOB, is_null(names)),
+            filled("entity_id", "hop_s", "start", "newest_event_us", *names),
             RowRule(
                 "aggregates_are_not_negative", "counts and sums are at least 0", FIX_JOB, is_negative(names)
             ),
@@ -99,12 +98,11 @@ def session_day_tiles(first_day: str, last_day: str) -> Suite:
             **dict.fromkeys((*sums, *times), INTEGER),
         },
         expectations=(
-            *filled("user_id", "session_id", "start", *times),
             unique("user_id", "session_id", "start"),
             in_days("start", first_day, last_day),
         ),
         rules=(
-            RowRule("aggregates_are_filled", "no aggregate is null", FIX_JOB, is_null(sums)),
+            filled("user_id", "session_id", "start", *times, *sums),
             RowRule(
                 "aggregates_are_not_negative", "counts and sums are at least 0", FIX_JOB, is_negative(sums)
             ),

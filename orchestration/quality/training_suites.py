@@ -39,10 +39,10 @@ def training_labels() -> Suite:
         },
         expectations=(
             SOMETHING_TO_LEARN_FROM,
-            *filled(*key, *LABELS),
             unique(*key),
             *(in_set(f"{label}_is_0_or_1", label, (0, 1)) for label in LABELS),
         ),
+        rules=(filled(*key, *LABELS),),
     )
 
 
@@ -64,12 +64,12 @@ def training_rows(labelled_from: str, labelled_to: str) -> Suite:
         },
         expectations=(
             SOMETHING_TO_LEARN_FROM,
-            *filled(*key, *LABELS),
             unique(*key),
             in_days("event_timestamp", labelled_from, labelled_to),
             *(in_set(f"{label}_is_0_or_1", label, (0, 1)) for label in LABELS),
         ),
         rules=(
+            filled(*key, *LABELS),
             RowRule(
                 "counts_are_not_negative",
                 "counts and amounts are at least 0, or null where nothing was known",

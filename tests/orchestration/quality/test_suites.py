@@ -161,9 +161,9 @@ SECOND = timedelta(seconds=1)
 # suite: (column, what replaces its value, the one expectation that this breaks)
 CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
     "clean_events": [
-        ("user_id", lambda _: None, "user_id_is_filled"),
-        ("event_id", lambda _: None, "event_id_is_filled"),
-        ("session_key", lambda _: None, "session_key_is_filled"),
+        ("user_id", lambda _: None, "required_columns_are_filled"),
+        ("event_id", lambda _: None, "required_columns_are_filled"),
+        ("session_key", lambda _: None, "required_columns_are_filled"),
         ("event_type", lambda _: "teleport", "event_type_is_known"),
         ("quantity", lambda v: v + 1, "derived_columns_follow_the_event"),
         ("currency", lambda _: "EUR", "currency_is_the_shops"),
@@ -174,14 +174,14 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
         ("is_outlier", lambda _: None, "derived_columns_follow_the_event"),
     ],
     "item_attributes": [
-        ("item_id", lambda _: None, "item_id_is_filled"),
+        ("item_id", lambda _: None, "required_columns_are_filled"),
         ("median_price", lambda _: None, "a_median_has_its_prices"),
         ("priced_events", lambda _: -1, "a_median_has_its_prices"),
         ("category", lambda _: " ", "category_and_brand_say_something"),
         ("start", lambda v: v + timedelta(days=1), "start_is_in_its_day"),
     ],
     "user_activity": [
-        ("user_id", lambda _: None, "user_id_is_filled"),
+        ("user_id", lambda _: None, "required_columns_are_filled"),
         ("event_timestamp", lambda v: v - 10 * SECOND, "event_timestamp_is_in_its_day"),
         (SHORT, lambda _: None, "features_are_filled"),
         (SHORT, lambda _: -1, "features_are_not_negative"),
@@ -190,7 +190,7 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
     ],
     "item_activity": [(LONG, lambda _: 0, "longer_windows_count_no_less")],
     "session_activity": [
-        ("session_id", lambda _: None, "session_id_is_filled"),
+        ("session_id", lambda _: None, "required_columns_are_filled"),
         ("session_event_count", lambda _: 0, "a_row_follows_an_event"),
         ("session_click_count", lambda _: 9, "a_row_follows_an_event"),
         ("session_duration_s", lambda _: math.nan, "duration_fits_the_events"),
@@ -210,7 +210,7 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
     ],
     "user_intent_embedding": [
         ("embedding", lambda v: [0.0 for _ in v], "embedding_has_unit_norm"),
-        ("user_id", lambda _: None, "user_id_is_filled"),
+        ("user_id", lambda _: None, "required_columns_are_filled"),
     ],
     "user_tiles": [
         ("definitions_hash", lambda _: "000000000000", "definitions_are_the_codes"),
@@ -220,14 +220,14 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
         ("tiles", lambda _: f"[[61, {START_US}, 0, 1]]", "tiles_are_well_formed"),
         ("tiles", lambda _: f"[[60, {START_US}, 99, 1]]", "tiles_are_well_formed"),
         ("tiles", lambda _: f"[[60, {START_US}, 0]]", "tiles_are_well_formed"),
-        ("newest_event_us", lambda _: None, "newest_event_us_is_filled"),
+        ("newest_event_us", lambda _: None, "required_columns_are_filled"),
     ],
     "item_tiles": [("tiles", lambda _: f"[[60, {START_US}, 0, -1]]", "tiles_are_well_formed")],
     "session_state": [
         ("state", lambda _: "{}", "state_is_well_formed"),
         ("state", lambda v: v.replace("_event_us", ""), "state_is_well_formed"),
         ("state", lambda v: v.replace("9", "4"), "state_is_well_formed"),
-        ("session_id", lambda _: None, "session_id_is_filled"),
+        ("session_id", lambda _: None, "required_columns_are_filled"),
         ("steps", lambda _: "[[5, 0", "steps_are_well_formed"),
         ("steps", lambda _: "[[5, 99, 0]]", "steps_are_well_formed"),
         ("steps", lambda _: "[]", "steps_are_well_formed"),
@@ -236,7 +236,7 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
     ],
     "training_labels": [
         ("leave", lambda _: 2, "leave_is_0_or_1"),
-        ("purchase", lambda _: None, "purchase_is_filled"),
+        ("purchase", lambda _: None, "required_columns_are_filled"),
     ],
 }
 

@@ -55,7 +55,7 @@ CORRUPTIONS = {
     ),
     "a sum is missing": (
         lambda t: t.withColumn("purchase_amount", F.lit(None).cast("bigint")),
-        {"aggregates_are_filled"},
+        {"required_columns_are_filled"},
     ),
 }
 
@@ -80,4 +80,4 @@ def test_the_ledger_holds_and_its_faults_are_named(spark, events, fill_lake):
     assert failures(ledger, suite) == set()
     assert failures(ledger.unionAll(ledger), suite) == {"user_id_and_event_id_are_unique"}
     unknown = ledger.withColumns({"event_type": F.lit("stare"), "received_at": F.lit(None).cast("timestamp")})
-    assert failures(unknown, suite) == {"event_type_is_known", "received_at_is_filled"}
+    assert failures(unknown, suite) == {"event_type_is_known", "required_columns_are_filled"}
