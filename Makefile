@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each does all the set-up it needs; nothing is written outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long bench-import demo ui serve lint lock clean
+.PHONY: help setup test test-long bench-import bench-ingest chaos demo ui serve lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,12 @@ test-long: setup ## run the tests that take minutes each
 
 bench-import: setup ## measure how fast logs are imported; FORMATS="otto ubi" ROWS=1000000
 	@$(BIN)/python $(CONFINED) $(BIN)/python -m tests.benchmarks.import_speed
+
+chaos: setup ## kill processes at random under load, then count every event; KILLS=100 SEED=7
+	@$(BIN)/python $(CONFINED) $(BIN)/python -m tests.chaos --kills $(or $(KILLS),100) --seed $(or $(SEED),7)
+
+bench-ingest: setup ## measure what taking in events costs, beside a bare client of Redis; EVENTS=20000 ROUNDS=7
+	@$(BIN)/python $(CONFINED) $(BIN)/python -m tests.benchmarks.ingest_speed
 
 demo: export DATA := $(DATA)
 demo: export SERVE := $(SERVE)

@@ -7,14 +7,17 @@ talks to one server or, with a `redis+cluster://` URL, to a Redis Cluster.
 
 import asyncio
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import redis
 import redis.asyncio
+from hiredis import pack_command
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 from redis.retry import Retry
 
 CONNECT_S = 2.0
@@ -25,6 +28,7 @@ CLUSTER = "+cluster"
 T = TypeVar("T")
 Command = Sequence[Any]
 Steps = Generator[Sequence[Command], list[Any], T]
+Send = Callable[[Sequence[Command]], Awaitable[list[Any]]]
 
 
 class Script(NamedTuple):
@@ -66,9 +70,9 @@ class AsyncRedis:
     """Commands that fail are not tried again here: the caller can resend, and knows what that means."""
 
     def __init__(self, url: str) -> None:
-        options = {"socket_connect_timeout": CONNECT_S, "socket_timeout": ANSWER_S}
         self._cluster = CLUSTER in url
         if self._cluster:
+            options = {"socket_connect_timeout": CONNECT_S, "socket_timeout": ANSWER_S}
             self._client = redis.asyncio.RedisCluster.from_url(url.replace(CLUSTER, ""), **options)
         else:
             pool = redis.asyncio.BlockingConnectionPool.from_url(
@@ -76,39 +80,76 @@ class AsyncRedis:
                 max_connections=MAX_CONNECTIONS,
                 timeout=ANSWER_S,
                 retry=AsyncRetry(NoBackoff(), 0),
-                **options,
+                socket_connect_timeout=CONNECT_S,
             )
             self._client = redis.asyncio.Redis.from_pool(pool)
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """The replies in order, in one round trip to each server concerned. Raises the first error."""
-        replies = await self._send(commands)
-        if unseen := _unseen(replies):
-            again = await self._send([_with_source(commands[i]) for i in unseen])
-            for i, reply in zip(unseen, again, strict=True):
-                replies[i] = reply
-        return _checked(replies)
+        async with self._connected() as send:
+            return await _run(send, commands)
 
     async def do(self, steps: Steps[T]) -> T:
-        try:
-            commands = next(steps)
-            while True:
-                commands = steps.send(await self.run(commands) if commands else [])
-        except StopIteration as done:
-            return done.value
+        async with self._connected() as send:
+            try:
+                commands = next(steps)
+                while True:
+                    commands = steps.send(await _run(send, commands) if commands else [])
+            except StopIteration as done:
+                return done.value
 
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        if self._cluster or len(commands) == 1:
-            calls = (self._client.execute_command(*command) for command in commands)
-            replies = await asyncio.gather(*calls, return_exceptions=True)
-            return list(replies)
-        pipeline = self._client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=False)
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Send]:
+        """A connection of the caller's own for as long as it sends."""
+        if self._cluster:
+            yield self._send_to_cluster
+            return
+        pool = self._client.connection_pool
+        async with _answered_in_time():
+            connection = await pool.get_connection()
+        try:
+            yield partial(self._send_to_server, connection)
+        finally:
+            await pool.release(connection)
+
+    async def _send_to_cluster(self, commands: Sequence[Command]) -> list[Any]:
+        calls = (self._client.execute_command(*command) for command in commands)
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    async def _send_to_server(
+        self, connection: redis.asyncio.Connection, commands: Sequence[Command]
+    ) -> list[Any]:
+        """One write and one deadline for all; redis-py's pipeline packs in Python and times every reply."""
+        async with _answered_in_time():
+            await connection.send_packed_command(b"".join(map(pack_command, commands)))
+            return [await self._reply(connection, command[0]) for command in commands]
+
+    async def _reply(self, connection: redis.asyncio.Connection, name: str) -> Any:
+        try:
+            return await self._client.parse_response(connection, name)
+        except ResponseError as error:
+            return error
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+async def _run(send: Send, commands: Sequence[Command]) -> list[Any]:
+    replies = await send(commands)
+    if unseen := _unseen(replies):
+        again = await send([_with_source(commands[i]) for i in unseen])
+        for i, reply in zip(unseen, again, strict=True):
+            replies[i] = reply
+    return _checked(replies)
+
+
+@asynccontextmanager
+async def _answered_in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            yield
+    except TimeoutError as error:
+        raise redis.TimeoutError(f"no answer within {ANSWER_S:.0f} s") from error
 
 
 class BlockingRedis:

@@ -1,8 +1,8 @@
 """The ledger as landing and imports see it: epochs closed, read, trimmed; ids claimed; the clock.
 
 Landing, which may be killed anywhere and run again: `close_epoch`, `entries` of every shard after what the
-lake has, commit to the lake under the closed epoch, `trim`. After a materialization: `prune` with the
-coverage of the one before it.
+lake has, `flush`, commit to the lake under the closed epoch, `trim`. After a materialization: `prune` with
+the coverage of the one before it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ from online_api import keys
 from online_api.connection import BlockingRedis, Steps
 from online_api.feedback import FeedbackRecord, decode_feedback
 from online_api.ledger import decode_entry, id_expiry_ms, open_ledger, recover_pending
+from online_api.redis_server import flush
 from online_api.score_log import ScoreRecord, decode_record, feature_lists
 from online_api.scripts import CLAIM, OPEN_EPOCH, PRUNE, RAISE, TAKE_EPOCHS
 from online_api.settings import Settings
@@ -42,6 +43,12 @@ class BlockingLedger:
     def recover_pending(self) -> int:
         """Finish what requests cut short left pending; answers how many batches."""
         return self._redis.do(recover_pending(self.settings))
+
+    def flush(self) -> None:
+        """Of a server that this project starts, have on the disk all it has written: before a commit, so
+        that a power cut cannot take from it what the lake keeps. Others flush as they are told to."""
+        if self.settings.redis_url is None:
+            flush(self.settings.state)
 
     # -- epochs -----------------------------------------------------------------------------------
 

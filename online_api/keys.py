@@ -5,6 +5,7 @@ script touches one slot only. Feast's own keys begin with bytes that no key here
 """
 
 from binascii import crc32
+from functools import cache
 from typing import NamedTuple
 
 from feature_repo.behavior import DEFINITIONS_HASH
@@ -27,6 +28,7 @@ def shard_of(entity_id: str, shards: int) -> int:
     return crc32(entity_id.encode()) % shards
 
 
+@cache
 def prefix(shard: int) -> str:
     return f"intent:{{{shard:02d}}}:"
 

@@ -1,8 +1,10 @@
 """The API as processes: Granian, with as many workers as the settings say, each its own event loop."""
 
 import logging
+import multiprocessing
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ from redis.exceptions import RedisError
 
 from online_api.connection import BlockingRedis
 from online_api.ledger import LedgerError
-from online_api.redis_server import RedisUnavailable, ensure_redis
+from online_api.redis_server import RedisUnavailable, ensure_redis, keep_flushed
 from online_api.settings import Settings
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -56,15 +58,31 @@ def app():
     """What a worker runs: the application for the settings in its environment."""
     from online_api.app import create_app
 
+    _live_as_long_as_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     return create_app(Settings.from_environment(os.environ))
 
 
+def _live_as_long_as_parent() -> None:
+    """Workers of a server that was killed would go on answering, by their settings, beside the next one."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
 def _embedded(settings: Settings) -> str:
     try:
-        return ensure_redis(settings.state)
+        url = ensure_redis(settings.state)
     except RedisUnavailable as error:
         raise ServeError(str(error)) from error
+    keep_flushed(settings.state)
+    return url
 
 
 def _check_ledger(settings: Settings, landed_epoch: int) -> None:

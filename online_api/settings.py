@@ -25,7 +25,8 @@ class SettingsError(ValueError):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`redis_url` None: the server that this project starts for itself. Durations are in seconds."""
+    """`redis_url` None: the server that this project starts for itself; `api_url` None: at `host` and
+    `port`. Durations are in seconds."""
 
     state: Path
     lake: Path
@@ -42,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    api_url: str | None = None
     encoder: str = "packaged"
     score_log: float = 1.0
     first_day: date = date(2014, 1, 1)
@@ -66,6 +68,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The variables another process needs to read the same settings."""
         values = {name: getattr(self, field) for field, (name, _) in VARIABLES.items()}
         return {name: str(value) for name, value in values.items() if value is not None}
+
+    @property
+    def own_api_url(self) -> str:
+        """Where clients of this project's own find the API."""
+        return self.api_url or f"http://{self.host}:{self.port}"
 
     @property
     def door(self) -> DoorPolicy:
@@ -148,6 +155,12 @@ def _redis_url(text: str) -> str:
     return text
 
 
+def _http_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("does not start with http:// or https://")
+    return text.rstrip("/")
+
+
 VARIABLES = {
     "state": ("INTENT_STATE", _path),
     "lake": ("INTENT_LAKE", _path),
@@ -164,6 +177,7 @@ VARIABLES = {
     "host": ("INTENT_HOST", str),
     "port": ("INTENT_PORT", _whole(1, 65_535)),
     "workers": ("INTENT_WORKERS", _whole(1, 256)),
+    "api_url": ("INTENT_API_URL", _http_url),
     "encoder": ("INTENT_ENCODER", str),
     "score_log": ("INTENT_SCORE_LOG", _share),
     "first_day": ("INTENT_FIRST_DAY", _day),

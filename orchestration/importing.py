@@ -137,10 +137,12 @@ class Import:
             if report.read and not report.accepted and not report.duplicates:
                 raise NothingImported(_nothing(path, report, quarantine))
             if commit.rows:
+                self.ledger.flush()
                 self.lake.commit(commit)
                 self.ledger.advance_clock(commit.last_event_time)
                 _note_truth(self.lake, path)
             self.ledger.forget_claims(owner)
+            self.ledger.flush()
         return _finished(report, written, commit, quarantine)
 
     def _processes(self, path: Path) -> int:

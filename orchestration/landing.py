@@ -29,6 +29,7 @@ def land(ledger: BlockingLedger, lake: Lake) -> Landing:
             for chunk in ledger.entries(shard, after_epoch=landed, upto_epoch=closed):
                 for entry in chunk:
                     writer.add(entry.event, Position(entry.shard, entry.seq, entry.epoch))
+        ledger.flush()
         commit = writer.commit(closed, "stream")
         ledger.trim(closed)
     days = tuple(sorted({f.day for f in commit.files}))

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import redis
 
 from online_api import redis_server
-from online_api.redis_server import RedisUnavailable, ensure_redis, redis_binary, stop_redis
+from online_api.redis_server import RedisUnavailable, ensure_redis, flush, redis_binary, stop_redis
 
 
 @pytest.fixture
@@ -54,6 +55,35 @@ def test_crashed_server_is_started_again_on_the_same_data(state):
     assert again.get("key") == b"kept"
 
 
+SLOW_DISK = """
+#include <unistd.h>
+int fdatasync(int file) { usleep(700000); return fsync(file); }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler to make the disk slow")
+def test_server_killed_while_its_disk_is_slow_keeps_all_it_has_answered(state, tmp_path, monkeypatch):
+    source, library = tmp_path / "slow_disk.c", tmp_path / "slow_disk.so"
+    source.write_text(SLOW_DISK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    with monkeypatch.context() as slow:
+        slow.setenv("LD_PRELOAD", str(library))
+        url = ensure_redis(state)
+    pid, deadline, answered = server_pid(url), time.monotonic() + 2.2, 0
+    with redis.Redis.from_url(url) as connection:
+        while time.monotonic() < deadline:
+            answered = connection.incr("answered")
+    os.kill(pid, signal.SIGKILL)
+    assert int(redis.Redis.from_url(ensure_redis(state)).get("answered")) == answered
+
+
+def test_flushing_needs_no_server(state):
+    flush(state)
+    url = ensure_redis(state)
+    redis.Redis.from_url(url).set("key", "kept")
+    flush(state)
+
+
 def test_another_server_on_the_port_of_a_crashed_one_is_left_alone(state, tmp_path):
     url = ensure_redis(state)
     port = int(url.rsplit(":", 1)[1].removesuffix("/0"))
@@ -78,7 +108,7 @@ def test_several_starters_at_once_make_one_server(state):
 def test_settings_lose_nothing_by_themselves(state):
     config = redis.Redis.from_url(ensure_redis(state), decode_responses=True).config_get()
     assert config["appendonly"] == "yes"
-    assert config["appendfsync"] == "everysec"
+    assert config["appendfsync"] == "no"
     assert config["save"] == ""
     assert config["maxmemory-policy"] == "noeviction"
     assert config["bind"] == "127.0.0.1"

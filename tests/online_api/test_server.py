@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from models.runtime.release import Pointer
 from online_api import keys
-from online_api.redis_server import free_port
+from online_api.redis_server import answers, free_port
 from online_api.server import ServeError, serve
 from online_api.settings import Settings
 from tests.models.release_parts import Parts
@@ -146,6 +146,20 @@ def test_api_is_as_its_document_says(api, method, path):
         case.call_and_validate(checks=CHECKS)
 
     conforms()
+
+
+def test_workers_end_with_a_server_that_is_killed(tmp_path, settings):
+    port = free_port()
+    settings = msgspec.structs.replace(settings, port=port, workers=2)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings.environment()}
+    server = subprocess.Popen([sys.executable, "-c", SERVE], cwd=tmp_path, env=environment)
+    await_status(f"http://127.0.0.1:{port}/healthz", 200)
+    server.kill()
+    server.wait()
+    deadline = time.monotonic() + 10
+    while answers(port):
+        assert time.monotonic() < deadline, "the workers of a killed server still listen"
+        time.sleep(0.05)
 
 
 def test_redis_that_is_down_is_said_before_listening(tmp_path):

@@ -3,6 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
+from online_api.epochs import BlockingLedger
 from online_api.ledger import append
 from orchestration.landing import land
 from spark_jobs.lake import Lake
@@ -68,6 +69,22 @@ def test_the_log_is_trimmed_only_behind_a_commit(blocking, settings, ledger, lak
     assert server.xlen(log) == 1
     land(ledger, lake)
     assert server.xlen(log) == 0
+
+
+def test_redis_is_flushed_before_the_lake_commits(blocking, settings, tmp_path):
+    done = []
+
+    class NotingLedger(BlockingLedger):
+        def flush(self):
+            done.append("flush")
+
+    class NotingLake(Lake):
+        def commit(self, commit):
+            done.append("commit")
+
+    blocking.do(append([stamped("e1")], settings))
+    land(NotingLedger(blocking, settings), NotingLake(tmp_path))
+    assert done == ["flush", "commit"]
 
 
 def test_a_batch_cut_short_before_its_items_lands_with_its_items_counted(
