@@ -40,14 +40,24 @@ class ViewRow(NamedTuple):
     event_timestamp: int | None
 
 
+class LedgerPosition(NamedTuple):
+    """How far a shard of the ledger went: the epoch that was open, and the last sequence number given."""
+
+    shard: int
+    epoch: int
+    seq: int
+
+
 class Row(NamedTuple):
-    """What an entity resolved to. `shopper`, `session`: only where the plan reads them."""
+    """What an entity resolved to. `shopper`, `session`: only where the plan reads them. `known`: how far
+    the ledger went when the shopper, and when the session was read; None where not asked for."""
 
     views: dict[str, ViewRow]
     exact: bool
     session_id: str | None
     shopper: Counts | None
     session: Session | None
+    known: tuple[LedgerPosition, LedgerPosition] | None = None
 
 
 class Resolved(NamedTuple):
@@ -69,6 +79,13 @@ class _Reads:
             self.commands.append(command)
         return position
 
+    def add_each_trip(self, *command: Any) -> int:
+        """Once in each round trip: what it reads may change between two."""
+        if command in self.commands[len(self.replies) :]:
+            return self.commands.index(command, len(self.replies))
+        self.commands.append(command)
+        return len(self.commands) - 1
+
     def flush(self) -> Steps[None]:
         new = self.commands[len(self.replies) :]
         if new:
@@ -76,12 +93,19 @@ class _Reads:
 
 
 def resolve(
-    plan: Plan, entities: Sequence[Entity], as_of: int | None, now: int, settings: Settings
+    plan: Plan,
+    entities: Sequence[Entity],
+    as_of: int | None,
+    now: int,
+    settings: Settings,
+    *,
+    with_position: bool = False,
 ) -> Steps[Resolved]:
-    """The plan's views for each entity. `as_of` None: by the clock, which is `now` or the newest event."""
+    """The plan's views for each entity. `as_of` None: by the clock, which is `now` or the newest event.
+    `with_position`: also how far the ledger went, of shoppers."""
     reads = _Reads()
     clock = reads.add("GET", keys.CLOCK) if as_of is None and settings.clock == "event" else None
-    places = [_Places(plan, entity, settings.shards, reads) for entity in entities]
+    places = [_Places(plan, entity, settings.shards, reads, with_position) for entity in entities]
     yield from reads.flush()
     if as_of is None:
         newest = None if clock is None else reads.replies[clock]
@@ -107,10 +131,13 @@ def resolve(
 class _Places:
     """Where among the replies one entity's data are."""
 
-    def __init__(self, plan: Plan, entity: Entity, shards: int, reads: _Reads) -> None:
+    def __init__(self, plan: Plan, entity: Entity, shards: int, reads: _Reads, with_position: bool) -> None:
         self._plan, self._entity, self._shards = plan, entity, shards
         self._stored: dict[str, tuple[int, int]] = {}
         self._user_live = self._item_live = self._session = None
+        self._with_position = with_position and entity.user_id is not None
+        self._known: list[int] = []
+        self._read_position(reads)
         wants_session = plan.has("session_activity")
         counts_user = plan.has("user_activity") or (wants_session and entity.session_id is None)
         if entity.user_id is not None:
@@ -143,12 +170,25 @@ class _Places:
     def read_session(self, session_id: str | None, reads: _Reads) -> None:
         user_id = self._entity.user_id
         if self._session is None and session_id is not None and user_id is not None:
+            self._read_position(reads)
             stored = entity_key({"user_id": user_id, "session_id": session_id})
             live = keys.session_state(self._shards, user_id, session_id)
             self._session = (
                 reads.add("HMGET", stored, *sessions.BASE_FIELDS),
                 reads.add("HGETALL", live),
             )
+
+    def _read_position(self, reads: _Reads) -> None:
+        if self._with_position:
+            shard = keys.shard_of(self._entity.user_id, self._shards)
+            self._known.append(reads.add_each_trip("HMGET", keys.meta(shard), "epoch", "seq"))
+
+    def _positions(self, reads: _Reads) -> tuple[LedgerPosition, LedgerPosition] | None:
+        if not self._with_position:
+            return None
+        shard = keys.shard_of(self._entity.user_id, self._shards)
+        first, last = (reads.replies[at] for at in (self._known[0], self._known[-1]))
+        return _position(shard, *first), _position(shard, *last)
 
     def shopper(self, reads: _Reads) -> Counts | None:
         if self._user_live is None:
@@ -181,7 +221,7 @@ class _Places:
                 views[view.name] = self._batch(view, as_of, reads)
                 newest.append(views[view.name].event_timestamp)
         exact = all(time is None or time <= as_of for time in newest)
-        return Row(views, exact, session_id, shopper, session)
+        return Row(views, exact, session_id, shopper, session, self._positions(reads))
 
     def _batch(self, view: View, as_of: int, reads: _Reads) -> ViewRow:
         place = self._stored.get(view.name)
@@ -205,6 +245,10 @@ class _Places:
             for field, value in zip(stored, values, strict=True)
         ]
         return ViewRow(values, statuses, written)
+
+
+def _position(shard: int, epoch: bytes | None, seq: bytes | None) -> LedgerPosition:
+    return LedgerPosition(shard, int(epoch or 1), int(seq or 0))
 
 
 def _windowed(view: View, counted: Counts | None, as_of: int) -> ViewRow:

@@ -36,8 +36,10 @@ class ScoreRecord(msgspec.Struct, array_like=True, frozen=True):
     `features` are references, in the stream mostly the name of their list; `values` the raw stored or
     counted ones in the same order, exact; `used` says for each whether the model read that value (False:
     its default, being missing or stale).
-    A vector is packed as little-endian float32. What was known: the base tiles' `covered_epoch` (None: no
-    base), the newest live epoch added to it and the shopper's last place in the ledger's shard. `live`:
+    A vector is packed as little-endian float32. What was counted: the base tiles' `covered_epoch` (None: no
+    base), the newest live epoch added to it and the shopper's last place in the ledger's shard. What had to
+    be known: everything in `ledger_shard` up to `ledger_seq` of `ledger_epoch`, and of the session, which may
+    be read a moment later, up to `session_seq` of `session_epoch`. `scored_at`: by the wall's clock. `live`:
     asked of now, not of an instant that the request named.
     """
 
@@ -63,6 +65,12 @@ class ScoreRecord(msgspec.Struct, array_like=True, frozen=True):
     stage_probabilities: dict[str, float] | None = None
     intent_confidence: float | None = None
     live: bool = True
+    ledger_shard: int | None = None
+    ledger_epoch: int | None = None
+    ledger_seq: int | None = None
+    session_epoch: int | None = None
+    session_seq: int | None = None
+    scored_at: int | None = None
 
 
 def pack_vector(vector: Sequence[float]) -> bytes:

@@ -70,7 +70,7 @@ class Scoring:
         inputs_plan = plan(release.features)
         entity = Entity(user_id=request.user_id, session_id=request.session_id)
         as_of = instant(request.as_of)
-        steps = resolve(inputs_plan, [entity], as_of, now, self._settings)
+        steps = resolve(inputs_plan, [entity], as_of, now, self._settings, with_position=True)
         resolved, typed = await asyncio.gather(self._redis.do(steps), typed_intents(release, request.query))
         (row,) = resolved.rows
         inputs = model_inputs(inputs_plan, row, release)
@@ -100,7 +100,7 @@ class Scoring:
         )
         self._observe(answer)
         if random.random() < self._settings.score_log:
-            self._log.add(_record(request, release, resolved, inputs, answer))
+            self._log.add(_record(request, release, resolved, inputs, answer, now))
         return answer
 
     def _observe(self, answer: ScoreAnswer) -> None:
@@ -175,13 +175,14 @@ def _record(
     resolved: Resolved,
     inputs: ModelInputs,
     answer: ScoreAnswer,
+    now: int,
 ) -> ScoreRecord:
     (row,) = resolved.rows
     values = [
         pack_vector(value) if value is not None and _IS_VECTOR[reference] else value
         for reference, value in zip(release.features, inputs.values, strict=True)
     ]
-    shopper = row.shopper
+    shopper, (known, known_of_session) = row.shopper, row.known
     return ScoreRecord(
         score_id=answer.score_id,
         as_of=resolved.as_of,
@@ -205,4 +206,10 @@ def _record(
         stage_probabilities=answer.stage.probabilities,
         intent_confidence=answer.utterance.confidence if answer.utterance else None,
         live=request.as_of is None,
+        ledger_shard=known.shard,
+        ledger_epoch=known.epoch,
+        ledger_seq=known.seq,
+        session_epoch=known_of_session.epoch,
+        session_seq=known_of_session.seq,
+        scored_at=now,
     )

@@ -138,15 +138,21 @@ def replay(
     from spark_jobs.lake import Lake
 
     settings = Settings.from_environment()
-    _print_json(play(Lake(settings.lake), url or f"http://{settings.host}:{settings.port}", from_, to, speed))
+    _print_json(play(Lake(settings.lake), url or settings.own_api_url, from_, to, speed))
 
 
 @app.command()
 def verify(
     scores: Annotated[int, typer.Option(min=1, help="how many of the newest logged scores")] = 1000,
+    feast: Annotated[
+        bool, typer.Option("--feast", help="through Feast's historical retrieval, once all is materialized")
+    ] = False,
 ) -> None:
-    """Recompute what was served from the lake, through Feast; exit 1 if any feature differs."""
-    from orchestration.verification import verify_scores
+    """Recompute what was served from the lake's events and tables; exit 1 if any feature differs."""
+    if feast:
+        from orchestration.feast_verification import verify_scores
+    else:
+        from orchestration.verification import verify_scores
 
     with _results_only() as result:
         result.append(verify_scores(scores))

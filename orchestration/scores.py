@@ -51,6 +51,12 @@ _SCORE_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("stage_probabilities", pa.map_(pa.string(), pa.float64())),
     ("intent", pa.string()),
     ("intent_confidence", pa.float64()),
+    ("ledger_shard", pa.int64()),
+    ("ledger_epoch", pa.int64()),
+    ("ledger_seq", pa.int64()),
+    ("session_epoch", pa.int64()),
+    ("session_seq", pa.int64()),
+    ("scored_at", pa.int64()),
 )
 SCORE_SCHEMA = pa.schema(_SCORE_FIELDS)
 FEEDBACK_SCHEMA = pa.schema(
@@ -173,7 +179,7 @@ def score_records(rows: pa.Table) -> list[ScoreRecord]:
             "stage_probabilities": dict(row["stage_probabilities"] or []) or None,
         }
         names = ScoreRecord.__struct_fields__
-        records.append(ScoreRecord(**{n: derived[n] if n in derived else row[n] for n in names}))
+        records.append(ScoreRecord(**{n: derived[n] if n in derived else row.get(n) for n in names}))
     return records
 
 

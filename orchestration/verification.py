@@ -1,109 +1,153 @@
-"""Served scores against Feast's historical retrieval: the same shopper and time, the same input."""
+"""Served scores against the lake: their inputs recomputed by Spark from Parquet alone, and what explains
+those that differ."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
-import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from feature_repo.behavior import DEFINITIONS_HASH, FEATURES
-from feature_repo.events import from_us
-from online_api.score_log import ScoreRecord, unpack_vector
+from feature_repo.behavior import SERVICE_FEATURES
+from online_api.score_log import ScoreRecord
+from orchestration.diagnosis import Case, KnownEvent, StoredRow, diagnose
+from orchestration.in_service import History, in_service, read_history, served_over_time
 from orchestration.resources import Platform
-from orchestration.scores import newest_scores
-from orchestration.staleness import stale_days
+from orchestration.scores import SCORES, newest_scores, score_table
+from spark_jobs.day_files import day_files
+from spark_jobs.jobs import score_inputs as job
+from spark_jobs.jobs.tables import read_parts
+from spark_jobs.lake import Lake
 
-FLOAT_TOLERANCE = 1e-6
-SHOWN_EXAMPLES = 5
-
-_FEATURE = {f.reference: f for f in FEATURES}
+# So many of the scores with mismatches are looked into.
+DIAGNOSED = 10
+NOTHING = "nothing to verify"
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """`mismatches`: per feature, on how many scores it differed; only those that did are named.
-    `skipped`: scores that other definitions made, or whose instant lies before events already known."""
+    """`differing`: how many of the `scores` have a mismatch; `mismatches`: per feature, on how many scores it
+    differed, only those that did are named; `examples`: one of each. `skipped`: why scores could not be held
+    against the lake. `diagnosis`: what explains the scores looked into, and how many of them."""
 
     scores: int
+    differing: int
     features: int
     mismatches: dict[str, int]
     examples: tuple[str, ...]
     skipped: dict[str, int]
+    diagnosis: dict[str, int]
 
 
 def verify_scores(count: int) -> Verification:
-    """Recompute the newest logged scores, once everything they knew is in the lake and its tables."""
+    """Of the newest logged scores, those in Redis included; the events they knew have to have landed."""
     platform = Platform.from_environment()
-    if platform.lake.ledger_days() and (stale := stale_days(platform.lake)):
-        raise ValueError(
-            f"events of {stale[0]} to {stale[-1]} are not in the tables yet: run `intent materialize` first"
-        )
     records = newest_scores(platform.ledger, platform.lake, count)
     if not records:
         raise ValueError("no score has been logged: score some shoppers first (INTENT_SCORE_LOG above 0)")
-    return verify(platform, records)
+    spark = platform.spark()
+    verified = verify(spark, platform.lake, score_frame(spark, records))
+    if not verified.scores:
+        why = ", ".join(f"{reason}: {n}" for reason, n in verified.skipped.items())
+        raise ValueError(f"{NOTHING}: of {len(records)} scores, {why}. `intent materialize` lands what waits")
+    return verified
 
 
-def verify(platform: Platform, records: Sequence[ScoreRecord]) -> Verification:
-    """Compare what the model was given with what history says; integers exactly, floats within 1e-6."""
-    skipped = Counter(filter(None, map(reason_to_skip, records)))
-    checked = [r for r in records if reason_to_skip(r) is None]
-    if not checked:
-        return Verification(0, 0, {}, (), dict(skipped))
-    rows = retrieved(platform, checked)
-    mismatches, examples = Counter(), []
-    for record, row in zip(checked, rows, strict=True):
-        for name, served, recomputed in differences(record, row):
-            mismatches[name] += 1
-            if len(examples) < SHOWN_EXAMPLES:
-                examples.append(
-                    f"{record.score_id} {record.user_id} at {from_us(record.as_of).isoformat()}: "
-                    f"{name} served {served}, recomputed {recomputed}"
-                )
-    compared = len(checked[0].features)
-    return Verification(len(checked), compared, dict(mismatches), tuple(examples), dict(skipped))
+def score_frame(spark: SparkSession, records: Sequence[ScoreRecord]) -> DataFrame:
+    table = score_table(records)
+    at = table.schema.get_field_index("features")
+    frame = spark.createDataFrame(table.set_column(at, "features", table["features"].cast("string")))
+    return frame.to(spark.createDataFrame([], job.SCORES).schema)
 
 
-def reason_to_skip(record: ScoreRecord) -> str | None:
-    if record.definitions_hash != DEFINITIONS_HASH:
-        return "other definitions"
-    return None if record.as_of_exact else "as_of before events already known"
+def verify_day(platform: Platform, day: str) -> Verification:
+    """The landed scores of a day."""
+    if not day_files(platform.lake, SCORES, day):
+        return Verification(0, 0, len(SERVICE_FEATURES), {}, (), {}, {})
+    spark = platform.spark()
+    return verify(spark, platform.lake, job.logged_scores(spark, platform.lake, day))
 
 
-def retrieved(platform: Platform, records: Sequence[ScoreRecord]) -> list[dict]:
-    """For each record, in order, every feature by name with declared defaults in the place of nulls."""
-    from orchestration.feature_store import fill_defaults, historical
-
-    store = platform.feature_store()
-    entities = pd.DataFrame(
-        {
-            "position": range(len(records)),
-            "user_id": [r.user_id for r in records],
-            "session_id": [r.session_id or "" for r in records],
-            "event_timestamp": [from_us(r.as_of) for r in records],
-        }
+def verify(spark: SparkSession, lake: Lake, scores: DataFrame) -> Verification:
+    history = read_history(lake)
+    judged = job.judged(spark, lake, scores, served_over_time(history)).persist()
+    try:
+        differs = F.count_if(F.size("mismatches") > 0).alias("differing")
+        reasons = judged.groupBy("reason").agg(F.count("*").alias("count"), differs).collect()
+        differing = judged.select("score_id", F.explode("mismatches").alias("m"))
+        an_example = F.first(F.struct("score_id", "m.served", "m.recomputed")).alias("example")
+        counted = differing.groupBy("m.feature").agg(F.count("*").alias("count"), an_example)
+        counted = counted.orderBy(F.desc("count"), "feature").collect()
+        worst = judged.where(F.size("mismatches") > 0).orderBy("score_id").limit(DIAGNOSED).collect()
+    finally:
+        judged.unpersist()
+    cases = [_case(history, row) for row in _rows_of(spark, lake, scores, history, worst)]
+    diagnosis = Counter(line for case in cases for line in diagnose(case))
+    return Verification(
+        scores=sum(row["count"] for row in reasons if row.reason is None),
+        differing=sum(row.differing for row in reasons),
+        features=len(SERVICE_FEATURES),
+        mismatches={row.feature: row["count"] for row in counted},
+        examples=tuple(_example(row.feature, *row.example) for row in counted),
+        skipped={row.reason: row["count"] for row in reasons if row.reason is not None},
+        diagnosis=dict(diagnosis.most_common()),
     )
-    rows = fill_defaults(historical(store, entities))
-    return [row.asDict() for row in rows.orderBy("position").toLocalIterator()]
 
 
-def differences(record: ScoreRecord, row: dict) -> Iterator[tuple[str, object, object]]:
-    """The features whose served input is not what history gives: name, served, recomputed."""
-    for reference, value, used in zip(record.features, record.values, record.used, strict=True):
-        feature = _FEATURE[reference]
-        recomputed = row[feature.name]
-        if feature.dtype == "vector":
-            served = unpack_vector(value) if used and value is not None else [0.0] * len(recomputed)
-            if not all_close(served, recomputed):
-                yield reference, f"{served[:3]}…", f"{recomputed[:3]}…"
-            continue
-        served = value if used and value is not None else feature.default
-        exact = feature.dtype == "int64"
-        if served != recomputed if exact else abs(served - recomputed) > FLOAT_TOLERANCE:
-            yield reference, served, recomputed
+def _example(feature: str, score_id: str, served: str, recomputed: str) -> str:
+    return f"{feature} served {served}, recomputed {recomputed} (score {score_id})"
 
 
-def all_close(left: Iterable[float], right: Iterable[float]) -> bool:
-    left, right = list(left), list(right)
-    return len(left) == len(right) and all(
-        abs(a - b) <= FLOAT_TOLERANCE for a, b in zip(left, right, strict=True)
+# -- what a diagnosis needs -----------------------------------------------------------------------
+
+
+def _rows_of(
+    spark: SparkSession, lake: Lake, scores: DataFrame, history: History, worst: Sequence[Any]
+) -> list[dict]:
+    """Of each of these scores what it carries, the events it had to know and its shopper's stored rows."""
+    if not worst:
+        return []
+    mine = scores.where(F.col("score_id").isin(*(row.score_id for row in worst)))
+    asked = job.asked(spark, lake, mine, served_over_time(history)).cache()
+    events: dict[str, list[KnownEvent]] = {row.score_id: [] for row in worst}
+    known = job.known_events(spark, lake, asked).withColumn("event_time", F.unix_micros("event_time"))
+    for event in known.orderBy("event_time").select("score_id", *KnownEvent._fields).toLocalIterator():
+        events[event.score_id].append(KnownEvent(*event[1:]))
+    with_times = asked.withColumn("as_of", F.unix_micros("as_of"))
+    carried = {row.score_id: row.asDict() for row in with_times.collect()}
+    asked.unpersist()
+    stored = _stored_rows(spark, lake, {row["user_id"] for row in carried.values()})
+    return [
+        {
+            **carried[row.score_id],
+            "events": events[row.score_id],
+            "stored": stored.get(carried[row.score_id]["user_id"], []),
+            "differing": tuple(m.feature for m in row.mismatches),
+        }
+        for row in worst
+    ]
+
+
+def _stored_rows(spark: SparkSession, lake: Lake, shoppers: set[str]) -> dict[str, list[StoredRow]]:
+    found: dict[str, list[StoredRow]] = {}
+    for view in job.STORED:
+        table = read_parts(spark, view, [lake.partition(view, part) for part in lake.parts(view)])
+        mine = table.where(F.col("user_id").isin(*shoppers))
+        for row in mine.withColumn("holds", F.unix_micros("event_timestamp")).toLocalIterator():
+            found.setdefault(row.user_id, []).append(StoredRow(view, row.holds, row.asDict()))
+    return found
+
+
+def _case(history: History, row: dict) -> Case:
+    served, _ = job.served_inputs(row["features"], bytes(row["inputs"]))
+    then = in_service(history.materializations, row["scored_at"])
+    return Case(
+        score_id=row["score_id"],
+        as_of=row["as_of"],
+        covered_epoch=row["covered_epoch"],
+        in_service_epoch=max((m.covered_epoch for m in then), default=0),
+        served=served,
+        differing=row["differing"],
+        events=row["events"],
+        stored=row["stored"],
     )

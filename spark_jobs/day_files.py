@@ -45,7 +45,8 @@ def append_new(
     for file in kept:
         os.link(file, candidate / file.name)
     path = candidate / f"{number:08d}.parquet"
-    pq.write_table(pa.concat_tables(merged), path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    rows = pa.concat_tables(merged, promote_options="default")  # older rows may lack newer columns
+    pq.write_table(rows, path, compression="zstd", row_group_size=ROW_GROUP_ROWS)
     sync(path)
     lake.publish(table, day)
     return new.num_rows

@@ -91,9 +91,16 @@ class Lake:
     # -- the ledger -------------------------------------------------------------------------------
 
     def commit(self, commit: Commit) -> None:
-        folder = self.root / "ledger" / "commits"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / f"{commit.epoch:012d}-{commit.kind}.json", msgspec.json.encode(commit))
+        path = self._commit_path(commit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, msgspec.json.encode(commit))
+
+    def committed_at(self, commit: Commit) -> int:
+        """When its events became visible, microseconds by the wall's clock."""
+        return self._commit_path(commit).stat().st_mtime_ns // 1_000
+
+    def _commit_path(self, commit: Commit) -> Path:
+        return self.root / "ledger" / "commits" / f"{commit.epoch:012d}-{commit.kind}.json"
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:

@@ -2,9 +2,11 @@
 
 import dagster as dg
 
+from orchestration.defs.verification.assets import days_to_verify
 from orchestration.partitions import days, range_tags
 from orchestration.resources import Platform
 from orchestration.staleness import stale_days
+from spark_jobs.lake import day_of
 
 # What lands beside events; the contract of scores is checked where they are used, with Spark.
 LANDED = dg.AssetSelection.assets("score_log", "feedback").without_checks()
@@ -39,6 +41,18 @@ monitoring = dg.define_asset_job(
     description="Outcomes join the scores that were served, and each release is held against its report.",
 )
 
+verification = dg.define_asset_job(
+    "verification",
+    selection=dg.AssetSelection.assets("score_verification"),
+    partitions_def=days,
+    description="A day's scores, their inputs recomputed from the lake.",
+)
+canary = dg.define_asset_job(
+    "canary",
+    selection=dg.AssetSelection.assets("freshness"),
+    description="How soon posted events are seen and in the lake.",
+)
+
 land_every_five_minutes = dg.ScheduleDefinition(
     name="land_every_five_minutes",
     job=landing,
@@ -57,6 +71,26 @@ monitor_every_hour = dg.ScheduleDefinition(
     cron_schedule="25 * * * *",
     description="Joins the outcomes that have become known and measures what was served.",
 )
+canary_every_hour = dg.ScheduleDefinition(
+    name="canary_every_hour",
+    job=canary,
+    cron_schedule="40 * * * *",
+    description="Posts the canary's events to the API and measures when they are seen.",
+)
+
+
+@dg.schedule(
+    job=verification,
+    cron_schedule="10 1 * * *",
+    description="Verifies the scores of the days that are over and have some not verified yet.",
+)
+def verify_every_day(
+    context: dg.ScheduleEvaluationContext, platform: dg.ResourceParam[Platform]
+) -> list[dg.RunRequest] | dg.SkipReason:
+    due = days_to_verify(platform, day_of(platform.clock()))
+    if not due:
+        return dg.SkipReason("every landed score of the days that are over is verified")
+    return [dg.RunRequest(partition_key=day) for day in due]
 
 
 @dg.sensor(

@@ -176,7 +176,7 @@ def test_bad_input_is_refused_by_name_and_keeps_nothing(api):
 
 
 def test_served_inputs_are_reproduced_by_historical_retrieval(platform, api, known):
-    """A thousand scores among newly posted events; then everything lands, and Feast is asked."""
+    """A thousand scores among newly posted events; then all lands, and the lake and Feast are asked."""
     rng = random.Random(5)
     by_user: dict[str, list[str]] = {}
     for event in known:
@@ -195,9 +195,10 @@ def test_served_inputs_are_reproduced_by_historical_retrieval(platform, api, kno
         score(api, user, session_id=session)
     made = platform.intent("materialize")
     assert made["days"]
-    verified = platform.intent("verify", "--scores", str(SCORES))
-    assert verified["mismatches"] == {}, verified["examples"]
-    assert verified["scores"] == SCORES and verified["features"] == len(SERVICE_FEATURES)
+    for through in ((), ("--feast",)):
+        verified = platform.intent("verify", "--scores", str(SCORES), *through)
+        assert verified["mismatches"] == {}, verified["examples"]
+        assert verified["scores"] == SCORES and verified["features"] == len(SERVICE_FEATURES)
 
 
 def test_numbers_stay_the_same_across_the_cut_over(api, known):

@@ -203,6 +203,8 @@ def test_score_log_has_the_input_vector_exactly(scored, blocking, settings, serv
     assert (record.score_id, record.as_of, record.session_id) == (answer["score_id"], NOW, "s1")
     assert (record.definitions_hash, record.release) == (DEFINITIONS_HASH, answer["release"])
     assert (record.live_epoch, record.live_seq, record.covered_epoch) == (1, 2, None)
+    assert (record.ledger_shard, record.ledger_epoch, record.ledger_seq) == (keys.shard_of("u1", 4), 1, 2)
+    assert (record.session_epoch, record.session_seq, record.scored_at) == (1, 2, NOW)
     inputs = dict(zip(record.features, zip(record.values, record.used, strict=True), strict=True))
     assert inputs["user_activity:purchase_amount_30d"] == (10**10 * 9_999, True)
     assert inputs["session_activity:session_duration_s"] == (1e-6, True)

@@ -5,6 +5,7 @@ from orchestration.defs.activity.assets import TABLES as ACTIVITY
 from orchestration.defs.profiles.assets import VIEWS as PROFILES
 from orchestration.defs.text.assets import VIEWS as EMBEDDINGS
 from orchestration.gated import contract_of, measure, publish_if_sound
+from orchestration.in_service import Materialization, imports_in_tiles, note_end, note_start
 from orchestration.quality import suites
 from orchestration.resources import Platform
 from orchestration.staleness import covered_epoch
@@ -39,6 +40,7 @@ def serving_state(platform: dg.ResourceParam[Platform]):
     with lake.exclusive("tiles"):
         covered = covered_epoch(lake)
         as_of = lake.newest_event_time()
+        imports = imports_in_tiles(lake)
         measured = measure(platform, job.run, as_of, covered, created_at=now_us())
     suite_of = {
         "user_tiles": suites.user_tiles(),
@@ -46,7 +48,7 @@ def serving_state(platform: dg.ResourceParam[Platform]):
         "session_state": suites.session_state(),
     }
     yield from publish_if_sound(platform, suite_of, [CURRENT], {**measured, "covered epoch": covered})
-    lake.write_state("serving", {"covered_epoch": covered})
+    lake.write_state("serving", {"covered_epoch": covered, "imports": imports})
 
 
 @dg.asset(
@@ -66,10 +68,13 @@ def online_store(context: dg.AssetExecutionContext, platform: dg.ResourceParam[P
     store = platform.feature_store()
     apply_definitions(store, platform.lake.root)
     names = [view.name for view in VIEWS]
-    materialize(store, names, platform.clock())
+    base, clock = platform.lake.read_state("serving"), platform.clock()
+    imports = tuple(base["imports"] if "imports" in base else imports_in_tiles(platform.lake))
+    note_start(platform.lake, Materialization(now_us(), clock, base["covered_epoch"], imports))
+    materialize(store, names, clock)
+    note_end(platform.lake, now_us())
     # Readers may still hold rows of the materialization before this one, so its coverage is the limit.
     before = platform.lake.read_state("online_store").get("covered_epoch", 0)
     pruned = platform.ledger.prune(before)
-    covered = platform.lake.read_state("serving")["covered_epoch"]
-    platform.lake.write_state("online_store", {"covered_epoch": covered})
+    platform.lake.write_state("online_store", {"covered_epoch": base["covered_epoch"]})
     return dg.MaterializeResult(metadata={"views": ", ".join(names), "live keys pruned": pruned})

@@ -1,0 +1,90 @@
+"""What was in service at an instant, as far as it is known."""
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+
+from feature_repo.windows import US
+from orchestration.in_service import (
+    FOREVER,
+    IMPORT_UNDER_WAY,
+    KEPT,
+    NEVER,
+    SKEW_US,
+    UNKNOWN_BEFORE,
+    Materialization,
+    note_end,
+    note_start,
+    read_history,
+    served_over_time,
+)
+from spark_jobs.lake import Lake
+
+MINUTE = 60 * US
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(tmp_path)
+
+
+def materialized(lake, at: int, *imports: str, ends: bool = True) -> None:
+    note_start(lake, Materialization(at, at, 1, imports))
+    if ends:
+        note_end(lake, at + MINUTE)
+
+
+def at(lake, instant: int):
+    stretches = served_over_time(read_history(lake))
+    assert stretches[0].since == NEVER and stretches[-1].until == FOREVER
+    assert all(a.until == b.since for a, b in pairwise(stretches))
+    (found,) = (s for s in stretches if s.since <= instant < s.until)
+    return found
+
+
+def test_nothing_is_in_service_before_the_first_materialization(lake):
+    assert at(lake, 0)[2:] == ([], [NEVER], None)
+    materialized(lake, 10 * MINUTE)
+    assert at(lake, 5 * MINUTE)[2:] == ([], [NEVER], None)
+    assert at(lake, 20 * MINUTE)[2:] == ([], [10 * MINUTE], None)
+
+
+def test_while_one_is_under_way_either_may_have_been_served(lake):
+    materialized(lake, 10 * MINUTE, "1")
+    materialized(lake, 20 * MINUTE, "1")
+    for instant in (20 * MINUTE - SKEW_US, 21 * MINUTE + SKEW_US - 1):
+        assert at(lake, instant)[2:] == (["1"], [10 * MINUTE, 20 * MINUTE], None)
+    assert at(lake, 21 * MINUTE + SKEW_US)[2:] == (["1"], [20 * MINUTE], None)
+
+
+def test_an_import_under_way_cannot_be_judged(lake):
+    materialized(lake, 10 * MINUTE)
+    materialized(lake, 20 * MINUTE, "1")
+    assert at(lake, 20 * MINUTE).reason == IMPORT_UNDER_WAY
+    assert at(lake, 30 * MINUTE)[2:] == (["1"], [20 * MINUTE], None)
+
+
+def test_one_that_broke_off_counts_until_the_next_has_ended(lake):
+    materialized(lake, 10 * MINUTE)
+    materialized(lake, 20 * MINUTE, ends=False)
+    materialized(lake, 30 * MINUTE)
+    assert at(lake, 25 * MINUTE).clocks == [10 * MINUTE, 20 * MINUTE]
+    assert at(lake, 40 * MINUTE).clocks == [30 * MINUTE]
+
+
+def test_what_was_before_the_notes_begin_is_not_known(lake):
+    lake.write_state("online_store", {"covered_epoch": 3})
+    assert at(lake, 0).reason == UNKNOWN_BEFORE
+    materialized(lake, 10 * MINUTE)
+    assert at(lake, 5 * MINUTE).reason == UNKNOWN_BEFORE
+    assert at(lake, 20 * MINUTE).reason is None
+
+
+def test_old_notes_are_forgotten_and_that_is_known(lake):
+    done = [Materialization(n * MINUTE, 0, 1, (), n * MINUTE + US) for n in range(1, KEPT + 1)]
+    lake.write_state("in_service", {"complete": True, "materializations": msgspec.to_builtins(done)})
+    materialized(lake, (KEPT + 1) * MINUTE)
+    history = read_history(lake)
+    assert len(history.materializations) == KEPT and not history.complete
+    assert at(lake, 0).reason == UNKNOWN_BEFORE
