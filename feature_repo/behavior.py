@@ -10,11 +10,12 @@ from typing import Literal
 
 import msgspec
 
+from feature_repo.aggregates import Activity, Aggregate, Where
 from feature_repo.events import EVENT_TYPES
 from feature_repo.feature import Feature
 from feature_repo.profiles import ITEM_PROFILE, PROFILE_TTL_DAYS, USER_PROFILE, USER_PROFILE_INPUTS
 from feature_repo.sequence import RECENT_PAUSES, SEQUENCE_STATISTICS, STEP_LIMIT, sequence_values
-from feature_repo.windows import Aggregate, Window, hops_of
+from feature_repo.windows import Window, hops_of
 
 PROJECT = "intent"
 SERVICE = "intent_v1"
@@ -28,11 +29,35 @@ WINDOWS = (
 )
 HOPS_S = hops_of(WINDOWS)
 
-# By shopper and by item alike: how often each kind of event happened, and the money of purchases.
-AGGREGATES = (
+_EVENTS = (
     *(Aggregate(f"{event_type}_count", "count", (event_type,)) for event_type in EVENT_TYPES),
     Aggregate("purchase_amount", "sum", ("purchase",), "amount", "minor units"),
 )
+_DAY = ("24h",)
+_DAY_AND_MONTH = ("24h", "30d")
+_BASKET = ("view", "add_to_cart", "purchase")
+
+# Who is counted, and what of them. A new aggregate is a line in one of these lists.
+USER = Activity(
+    "user",
+    ("user_id",),
+    (
+        *_EVENTS,
+        Aggregate("viewed_item_count", "distinct", ("view",), "item_id", "items", windows=_DAY),
+        Aggregate("view_price_min", "min", ("view",), "price", "minor units", windows=_DAY),
+        Aggregate("view_price_max", "max", ("view",), "price", "minor units", windows=_DAY),
+        Aggregate("last_category", "last", ("view", "add_to_cart"), "category", "category", windows=_DAY),
+    ),
+    "shopper",
+)
+ITEM = Activity("item", ("item_id",), _EVENTS, "item")
+USER_CATEGORY = Activity(
+    "user_category",
+    ("user_id", "category"),
+    tuple(Aggregate(f"{t}_count", "count", (t,), windows=_DAY_AND_MONTH) for t in _BASKET),
+    "shopper in a category",
+)
+ACTIVITIES = (USER, ITEM, USER_CATEGORY)
 
 
 class SessionAggregate(msgspec.Struct, frozen=True):
@@ -67,24 +92,38 @@ EMBEDDING_DIM = 384
 RECENT_QUERIES = 10
 
 
-def _windowed(view: str, entity: str) -> tuple[Feature, ...]:
+def windowed(activity: Activity) -> tuple[Feature, ...]:
     return tuple(
         Feature(
-            view,
+            activity.view,
             aggregate.feature(window),
-            "int64",
+            "string" if aggregate.is_text else "int64",
             aggregate.unit,
-            0,
+            aggregate.default,
             "windowed",
-            f"{aggregate.op} of {'/'.join(aggregate.event_types)} events of the {entity} over {window.name}",
+            f"{sentence(aggregate)} of the {activity.noun} over {window.name}",
         )
-        for aggregate in AGGREGATES
-        for window in WINDOWS
+        for aggregate in activity.aggregates
+        for window in aggregate.windows_of(WINDOWS)
     )
 
 
-USER_ACTIVITY = _windowed("user_activity", "shopper")
-ITEM_ACTIVITY = _windowed("item_activity", "item")
+def sentence(aggregate: Aggregate) -> str:
+    what = aggregate.op if aggregate.field is None else f"{aggregate.op} {aggregate.field}"
+    types = "all" if aggregate.event_types == EVENT_TYPES else "/".join(aggregate.event_types)
+    where = "".join(f" with {w.field}{_range(w)}" for w in aggregate.where)
+    return f"{what} of {types} events{where}"
+
+
+def _range(where: Where) -> str:
+    among = f" {' or '.join(map(str, where.among))}" if where.among else ""
+    least = "" if where.at_least is None else f" at least {where.at_least}"
+    return among + least + ("" if where.at_most is None else f" at most {where.at_most}")
+
+
+USER_ACTIVITY = windowed(USER)
+ITEM_ACTIVITY = windowed(ITEM)
+USER_CATEGORY_ACTIVITY = windowed(USER_CATEGORY)
 SESSION_ACTIVITY = (
     *(
         Feature(
@@ -139,15 +178,24 @@ USER_KEYWORDS = (
     ),
 )
 
-# The whole input of the served model, in the order the service answers and a release pins.
-SERVICE_FEATURES = (*USER_ACTIVITY, *SESSION_ACTIVITY, *USER_PROFILE_INPUTS, *USER_INTENT_EMBEDDING)
-_PROFILE_ONLY = tuple(f for f in USER_PROFILE if f not in USER_PROFILE_INPUTS)
-FEATURES = (*SERVICE_FEATURES, *_PROFILE_ONLY, *USER_KEYWORDS, *ITEM_ACTIVITY, *ITEM_PROFILE)
+# The whole input of the served model, in the order the service answers and a release pins. A windowed
+# feature without a number for "nothing happened" is no input of a model; it is served by its own name.
+_COUNTED = tuple(f for f in USER_ACTIVITY if f.default is not None)
+SERVICE_FEATURES = (*_COUNTED, *SESSION_ACTIVITY, *USER_PROFILE_INPUTS, *USER_INTENT_EMBEDDING)
+_FURTHER = (
+    *(f for f in (*USER_ACTIVITY, *USER_PROFILE) if f not in SERVICE_FEATURES),
+    *USER_KEYWORDS,
+    *USER_CATEGORY_ACTIVITY,
+    *ITEM_ACTIVITY,
+    *ITEM_PROFILE,
+)
+FEATURES = (*SERVICE_FEATURES, *_FURTHER)
 
 # How long a stored value may be used as if it were current; None: it is computed at request time.
 VIEW_TTL_S: dict[str, int | None] = {
     "user_activity": None,
     "item_activity": None,
+    "user_category_activity": None,
     "session_activity": 86_400,
     "user_profile": PROFILE_TTL_DAYS * 86_400,
     "item_profile": PROFILE_TTL_DAYS * 86_400,
@@ -170,7 +218,7 @@ def session_values(state: dict[str, int], steps: Iterable[tuple[int, int, int]] 
 def definitions_hash() -> str:
     """Twelve hex digits that change when any declared feature changes: releases and live keys carry it."""
     declared = (
-        (WINDOWS, AGGREGATES, SESSION_AGGREGATES, FEATURES, VIEW_TTL_S),
+        (WINDOWS, ACTIVITIES, SESSION_AGGREGATES, FEATURES, VIEW_TTL_S),
         (SESSION_GAP_S, EMBEDDING_DIM, RECENT_QUERIES, STEP_LIMIT, RECENT_PAUSES),
     )
     return hashlib.sha256(msgspec.json.encode(declared)).hexdigest()[:12]

@@ -17,7 +17,7 @@ from online_api.feast_rows import feature_field, timestamp_field
 
 Source = Literal["windowed", "session", "batch"]
 
-ENTITIES = ("user_id", "session_id", "item_id", "query")
+ENTITIES = ("user_id", "session_id", "item_id", "category", "query")
 EMBEDDING, REVISION = "embedding", "encoder_revision"
 
 

@@ -7,12 +7,14 @@ reading the shopper first.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from feature_repo.aggregates import Activity
+from feature_repo.behavior import ACTIVITIES, USER
 from feature_repo.windows import US
 from models.runtime.text import normalize_text
 from online_api import counters, keys, sessions
 from online_api.catalogue import Plan, View
 from online_api.connection import Command, Steps
-from online_api.counters import ITEM_BASE_FIELDS, USER_BASE_FIELDS, Counts
+from online_api.counters import BASE_FIELDS, Counts, nothing_counted
 from online_api.feast_rows import decode_timestamp, decode_value, entity_key
 from online_api.sessions import NO_SESSION, Session
 from online_api.settings import Settings
@@ -24,11 +26,14 @@ PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = (
     "OUTSIDE_MAX_AGE",
 )
 
+_ACTIVITY_OF = {activity.view: activity for activity in ACTIVITIES}
+
 
 class Entity(NamedTuple):
     user_id: str | None = None
     session_id: str | None = None
     item_id: str | None = None
+    category: str | None = None
     query: str | None = None
 
 
@@ -133,36 +138,46 @@ class _Places:
 
     def __init__(self, plan: Plan, entity: Entity, shards: int, reads: _Reads, with_position: bool) -> None:
         self._plan, self._entity, self._shards = plan, entity, shards
-        self._stored: dict[str, tuple[int, int]] = {}
-        self._user_live = self._item_live = self._session = None
+        self._stored: dict[str | tuple[str, ...], tuple[int, int]] = {}
+        self._live: dict[str, int] = {}
+        self._session = None
         self._with_position = with_position and entity.user_id is not None
         self._known: list[int] = []
         self._read_position(reads)
         wants_session = plan.has("session_activity")
-        counts_user = plan.has("user_activity") or (wants_session and entity.session_id is None)
-        if entity.user_id is not None:
-            base = USER_BASE_FIELDS if counts_user else ()
-            self._hash("user_id", entity.user_id, base, reads)
-            if counts_user:
-                self._user_live = reads.add("HGETALL", keys.user_tiles(shards, entity.user_id))
-            if wants_session and entity.session_id is not None:
-                self.read_session(entity.session_id, reads)
-        if entity.item_id is not None:
-            base = ITEM_BASE_FIELDS if plan.has("item_activity") else ()
-            self._hash("item_id", entity.item_id, base, reads)
-            if base:
-                self._item_live = reads.add("HGETALL", keys.item_tiles(shards, entity.item_id))
-        if entity.query is not None:
-            self._hash("query", normalize_text(entity.query), (), reads)
+        names_session = wants_session and entity.session_id is None
+        for activity in ACTIVITIES:
+            if plan.has(activity.view) or (activity == USER and names_session):
+                self._read_tiles(activity, reads)
+        if entity.user_id is not None and entity.session_id is not None and wants_session:
+            self.read_session(entity.session_id, reads)
+        for join_key in ("user_id", "item_id", "query"):
+            self._read_batch(join_key, reads)
 
-    def _hash(self, join_key: str, value: str, base: tuple[bytes, ...], reads: _Reads) -> None:
-        """One HMGET reads the base and every batch view of an entity."""
-        views = [v for v in self._plan.views if v.source == "batch" and v.join_keys == (join_key,)]
+    def _read_tiles(self, activity: Activity, reads: _Reads) -> None:
+        """One HMGET reads the base and, where it lies there too, every batch view of the entity."""
+        entity = {key: getattr(self._entity, key) for key in activity.keys}
+        if None in entity.values():
+            return
+        self._read_stored(entity, BASE_FIELDS[activity.name], reads)
+        self._stored[activity.name] = (self._stored[activity.keys][0], 0)
+        place = keys.live_tiles(self._shards, activity, tuple(entity.values()))
+        self._live[activity.name] = reads.add("HGETALL", place)
+
+    def _read_batch(self, join_key: str, reads: _Reads) -> None:
+        value = getattr(self._entity, join_key)
+        if value is not None and (join_key,) not in self._stored:
+            value = normalize_text(value) if join_key == "query" else value
+            self._read_stored({join_key: value}, (), reads)
+
+    def _read_stored(self, entity: dict[str, str], base: tuple[bytes, ...], reads: _Reads) -> None:
+        join_keys = tuple(entity)
+        views = [v for v in self._plan.views if v.source == "batch" and v.join_keys == join_keys]
         fields = [*base, *(field for view in views for field in view.fields)]
         if not fields:
             return
-        position, start = reads.add("HMGET", entity_key({join_key: value}), *fields), len(base)
-        self._stored[join_key] = (position, 0)
+        position, start = reads.add("HMGET", entity_key(entity), *fields), len(base)
+        self._stored[join_keys] = (position, 0)
         for view in views:
             self._stored[view.name] = (position, start)
             start += len(view.fields)
@@ -191,13 +206,14 @@ class _Places:
         return _position(shard, *first), _position(shard, *last)
 
     def shopper(self, reads: _Reads) -> Counts | None:
-        if self._user_live is None:
-            return None
-        return self._counts("user_id", len(USER_BASE_FIELDS), self._user_live, reads)
+        return self._counts(USER, reads)
 
-    def _counts(self, join_key: str, size: int, live: int, reads: _Reads) -> Counts:
-        position, _ = self._stored[join_key]
-        return counters.counts(reads.replies[position][:size], reads.replies[live])
+    def _counts(self, activity: Activity, reads: _Reads) -> Counts | None:
+        if activity.name not in self._live:
+            return None
+        position, _ = self._stored[activity.name]
+        base = reads.replies[position][: len(BASE_FIELDS[activity.name])]
+        return counters.counts(activity, base, reads.replies[self._live[activity.name]])
 
     def row(self, as_of: int, shopper: Counts | None, session_id: str | None, reads: _Reads) -> Row:
         session = None
@@ -206,14 +222,11 @@ class _Places:
             session = sessions.session(reads.replies[stored], reads.replies[live])
         views, newest = {}, []
         for view in self._plan.views:
-            if view.name == "user_activity":
-                views[view.name] = _windowed(view, shopper, as_of)
-                newest += [shopper.newest, shopper.base_as_of] if shopper else []
-            elif view.name == "item_activity":
-                live = self._item_live
-                item = None if live is None else self._counts("item_id", len(ITEM_BASE_FIELDS), live, reads)
-                views[view.name] = _windowed(view, item, as_of)
-                newest += [item.newest, item.base_as_of] if item else []
+            activity = _ACTIVITY_OF.get(view.name)
+            if activity is not None:
+                counted = shopper if activity == USER else self._counts(activity, reads)
+                views[view.name] = _windowed(view, activity, counted, as_of)
+                newest += [counted.newest, counted.base_as_of] if counted else []
             elif view.name == "session_activity":
                 views[view.name] = _session(view, session or NO_SESSION, as_of)
                 newest.append(session and session.last_event)
@@ -251,10 +264,9 @@ def _position(shard: int, epoch: bytes | None, seq: bytes | None) -> LedgerPosit
     return LedgerPosition(shard, int(epoch or 1), int(seq or 0))
 
 
-def _windowed(view: View, counted: Counts | None, as_of: int) -> ViewRow:
-    size = len(view.features)
-    values = [0] * size if counted is None else counted.windows(as_of)
-    return ViewRow(values, (PRESENT,) * size, as_of)
+def _windowed(view: View, activity: Activity, counted: Counts | None, as_of: int) -> ViewRow:
+    values = (counted or nothing_counted(activity)).windows(as_of)
+    return ViewRow(values, [NULL_VALUE if v is None else PRESENT for v in values], as_of)
 
 
 def _session(view: View, session: Session, as_of: int) -> ViewRow:

@@ -8,7 +8,8 @@ from binascii import crc32
 from functools import cache
 from typing import NamedTuple
 
-from feature_repo.behavior import DEFINITIONS_HASH
+from feature_repo.aggregates import Activity
+from feature_repo.behavior import ACTIVITIES, DEFINITIONS_HASH
 from online_api.feast_rows import entity_key, entity_key_pattern
 
 CLOCK = "intent:clock"
@@ -68,17 +69,19 @@ def applied(shard: int, epoch: int) -> str:
     return f"{prefix(shard)}applied:{epoch}"
 
 
-def user_tiles(shards: int, user_id: str) -> str:
-    return f"{prefix(shard_of(user_id, shards))}{DEFINITIONS_HASH}:u:{user_id}"
+def tiles_name(activity: Activity, entity: tuple[str, ...]) -> str:
+    """What the key of an entity's live tiles ends with, after its shard and the definitions' hash."""
+    return f"{activity.name}:{SEPARATOR.join(entity)}"
+
+
+def live_tiles(shards: int, activity: Activity, entity: tuple[str, ...]) -> str:
+    """Hash of `<epoch>:<hop_s>:<tile index>:<aggregate>`, in the shard of the first of the entity's keys."""
+    return f"{prefix(shard_of(entity[0], shards))}{DEFINITIONS_HASH}:{tiles_name(activity, entity)}"
 
 
 def session_state(shards: int, user_id: str, session_id: str) -> str:
     tag = prefix(shard_of(user_id, shards))
     return f"{tag}{DEFINITIONS_HASH}:s:{user_id}{SEPARATOR}{session_id}"
-
-
-def item_tiles(shards: int, item_id: str) -> str:
-    return f"{prefix(shard_of(item_id, shards))}{DEFINITIONS_HASH}:i:{item_id}"
 
 
 class ShopperData(NamedTuple):
@@ -101,11 +104,29 @@ def shopper_data(user_id: str, shards: int) -> tuple[ShopperData, ...]:
         ShopperData("ledger", "entries", log(shard)),
         ShopperData("event ids", "key", ids(shard, user_id)),
         ShopperData("import claims", "members", f"{tag}import:*"),
-        ShopperData("live tiles", "pattern", f"{tag}{any_definitions}:u:{escaped}"),
+        *(
+            ShopperData(f"live {a.tiles}", "pattern", f"{tag}{any_definitions}:{_of_shopper(a, escaped)}")
+            for a in ACTIVITIES
+            if a.personal
+        ),
         ShopperData("live sessions", "pattern", f"{tag}{any_definitions}:s:{escaped}{SEPARATOR}*"),
         ShopperData("names of live keys", "members", f"{tag}touched:*"),
         ShopperData("scores", "entries", SCORES),
         ShopperData("feedback", "entries", FEEDBACK),
         ShopperData("feast: shopper", "key", entity_key({"user_id": user_id})),
         ShopperData("feast: sessions", "pattern", in_sessions),
+        *(
+            ShopperData(f"feast: {a.tiles}", "pattern", entity_key_pattern(_any_of(a, user_id)))
+            for a in ACTIVITIES
+            if a.personal and len(a.keys) > 1
+        ),
     )
+
+
+def _of_shopper(activity: Activity, escaped_user: str) -> str:
+    further = "*" if len(activity.keys) > 1 else None
+    return tiles_name(activity, (escaped_user,) if further is None else (escaped_user, further))
+
+
+def _any_of(activity: Activity, user_id: str) -> dict[str, str | None]:
+    return {key: user_id if key == "user_id" else None for key in activity.keys}

@@ -12,18 +12,26 @@ from typing import NamedTuple
 
 import msgspec
 
-from feature_repo.behavior import AGGREGATES, DEFINITIONS_HASH, HOPS_S, SESSION_AGGREGATES
+from feature_repo.aggregates import ADDED, Activity
+from feature_repo.behavior import ACTIVITIES, DEFINITIONS_HASH, SESSION_AGGREGATES, WINDOWS
 from feature_repo.events import EVENT_TYPES, LedgerEvent
 from feature_repo.sequence import step_of
-from feature_repo.windows import US, tiles_of_event
+from feature_repo.tiles import Tile, Tiling
+from feature_repo.windows import US
 from online_api import keys
 from online_api.connection import Command, Steps
+from online_api.partials import MERGES, encode_partial
 from online_api.scripts import APPEND, COUNT_ITEMS, RAISE
 from online_api.sessions import step_record
 from online_api.settings import Settings
 
 # What a late request's stamp may lag behind the newest: it decides how long ids are kept, nothing else.
 SLACK_S = 3_600
+
+_TILINGS = tuple((activity, Tiling(activity, WINDOWS)) for activity in ACTIVITIES)
+PERSONAL = tuple((activity, tiling) for activity, tiling in _TILINGS if activity.personal)
+SHARED = tuple((activity, tiling) for activity, tiling in _TILINGS if not activity.personal)
+"""Those of shoppers are counted with the log, in the shopper's shard; the others lie anywhere."""
 
 _encode = msgspec.msgpack.encode
 _entry_decoder = msgspec.msgpack.Decoder(LedgerEvent)
@@ -43,6 +51,14 @@ _SESSION = {
 
 class LedgerError(RuntimeError):
     """The ledger in Redis does not fit this process; the message says how to mend it."""
+
+
+class EntityTiles(NamedTuple):
+    """`added`: fields of a live hash and what to add, alternating; `merged`: field, how, with what."""
+
+    name: str
+    added: list[str]
+    merged: list[str]
 
 
 class Batch(NamedTuple):
@@ -186,28 +202,43 @@ def _append_arguments(event: LedgerEvent) -> tuple:
     head = (event.user_id, event.event_id, arrival_ms, time)
     if not event.personal:
         return (*head, "", 0)
+    counted = entity_tiles(event, PERSONAL)
     if event.session_id is None:
-        return (*head, "", 1, tile_fields(event))
-    counted, summed, earliest, latest = _SESSION[event.event_type]
-    sums = [part for position in counted for part in (position, "1")]
+        return (*head, "", 1, counted)
+    of_type, summed, earliest, latest = _SESSION[event.event_type]
+    sums = [part for position in of_type for part in (position, "1")]
     if event.amount:
         sums += [part for position in summed for part in (position, str(event.amount))]
     step = step_record(step_of(event.event_time, event.event_type, event.item_id))
-    return (*head, event.session_id, 1, tile_fields(event), sums, earliest, latest, step)
+    return (*head, event.session_id, 1, counted, sums, earliest, latest, step)
 
 
-def tile_fields(event: LedgerEvent) -> tuple[str, ...]:
-    """What the event adds to live tiles: `<hop_s>:<tile index>:<aggregate>` and the value, alternating."""
-    return _tile_fields(event.event_time, event.event_type, event.amount)
+def entity_tiles(event: LedgerEvent, tilings: tuple[tuple[Activity, Tiling], ...]) -> list[EntityTiles]:
+    """What the event adds to live tiles, for each entity it counts for."""
+    found = []
+    for activity, tiling in tilings:
+        entity = activity.entity_of(event)
+        tiles = tiling.tiles(event) if entity else None
+        if tiles:
+            found.append(EntityTiles(keys.tiles_name(activity, entity), *_live_fields(activity, tiles)))
+    return found
 
 
-@lru_cache(maxsize=4_096)  # asked for twice, for the shopper and for the item
-def _tile_fields(event_time: int, event_type: str, amount: int) -> tuple[str, ...]:
-    fields: list[str] = []
-    tiles = tiles_of_event(event_time, event_type, amount, AGGREGATES, HOPS_S)
-    for hop_s, start, aggregate, value in tiles:
-        fields += (f"{hop_s}:{start // (hop_s * US)}:{aggregate}", str(value))
-    return tuple(fields)
+def _live_fields(activity: Activity, tiles: list[Tile]) -> tuple[list[str], list[str]]:
+    added, merged = [], []
+    for hop_s, start, position, value in tiles:
+        op = activity.aggregates[position].op
+        field = _field(hop_s, start, position)
+        if op in ADDED:
+            added += (field, str(value))
+        else:
+            merged += (field, MERGES[op], encode_partial(op, value))
+    return added, merged
+
+
+@lru_cache(maxsize=65_536)
+def _field(hop_s: int, start: int, position: int) -> str:
+    return f"{hop_s}:{start // (hop_s * US)}:{position}"
 
 
 def item_commands(batches: Iterable[Batch], settings: Settings) -> list[Command]:
@@ -216,9 +247,13 @@ def item_commands(batches: Iterable[Batch], settings: Settings) -> list[Command]
     for batch in batches:
         parts: dict[int, list[tuple]] = {}
         for event in batch.events:
-            if event.item_id is not None:
-                part = parts.setdefault(keys.shard_of(event.item_id, settings.shards), [])
-                part.append((event.item_id, str(event.event_time), tile_fields(event)))
+            for activity, tiling in SHARED:
+                entity = activity.entity_of(event)
+                tiles = tiling.tiles(event) if entity else None
+                if tiles:
+                    part = parts.setdefault(keys.shard_of(entity[0], settings.shards), [])
+                    name = keys.tiles_name(activity, entity)
+                    part.append((name, str(event.event_time), *_live_fields(activity, tiles)))
         for shard, part in parts.items():
             by_shard.setdefault(shard, []).append((batch.name, str(batch.epoch), part))
     return [

@@ -6,28 +6,80 @@ microseconds are below it and are compared as numbers. Nothing newer than Redis 
 """
 
 from feature_repo.sequence import STEP_LIMIT
+from feature_repo.sketch import HASH_HEX_DIGITS, K
 from online_api.connection import script
 from online_api.sessions import STEP_BYTES, STEPS
 
-_NEWER = """
+_COUNT = (
+    f"local record_bytes, record_limit = {HASH_HEX_DIGITS}, {K}"
+    + """
+local function bytes_greater(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = a:byte(i), b:byte(i)
+    if x ~= y then return x > y end
+  end
+  return #a > #b
+end
+
+local function with_record(records, new)
+  local at = records:find(new, 1, true)
+  while at and (at - 1) % record_bytes ~= 0 do at = records:find(new, at + 1, true) end
+  if at then return records end
+  records = records .. new
+  if #records <= 2 * record_limit * record_bytes then return records end
+  local sorted = {}
+  for i = 1, #records, record_bytes do sorted[#sorted + 1] = records:sub(i, i + record_bytes - 1) end
+  table.sort(sorted, function(a, b) return bytes_greater(b, a) end)
+  return table.concat(sorted, '', 1, record_limit)
+end
+
+local merge = {
+  ['<'] = function(known, new) return tonumber(new) < tonumber(known) and new or known end,
+  ['>'] = function(known, new) return tonumber(new) > tonumber(known) and new or known end,
+  ['@'] = function(known, new) return bytes_greater(new, known) and new or known end,
+  ['#'] = with_record,
+}
+
 local function set_newest(key, field, time)
   local known = redis.call('HGET', key, field)
   if not known or tonumber(time) > tonumber(known) then redis.call('HSET', key, field, time) end
 end
+
+-- added: field, number, ...; merged: field, how, text, ...
+local function count(key, epoch, time, added, merged)
+  for i = 1, #added, 2 do redis.call('HINCRBY', key, epoch .. ':' .. added[i], added[i + 1]) end
+  if #merged > 0 then
+    local fields, changed = {}, {}
+    for i = 1, #merged, 3 do fields[#fields + 1] = epoch .. ':' .. merged[i] end
+    local known = redis.call('HMGET', key, unpack(fields))
+    for i, field in ipairs(fields) do
+      local how, new = merged[3 * i - 1], merged[3 * i]
+      local value = known[i] and merge[how](known[i], new) or new
+      if value ~= known[i] then
+        changed[#changed + 1] = field
+        changed[#changed + 1] = value
+      end
+    end
+    if #changed > 0 then redis.call('HSET', key, unpack(changed)) end
+  end
+  set_newest(key, epoch .. ':newest', time)
+end
 """
+)
 
 # Appends one shard's part of a request: recognises repeats, writes the log, counts for shoppers and their
 # sessions, and notes the batch as pending until its items are counted.
 #   KEYS[1] meta; ARGV: key prefix, definitions' hash, oldest arrival to remember (ms), expiry of ids in
 #   ms or 0, events in MessagePack: [user, event id, arrival ms, event time, session or "", personal 0/1,
-#   [tile field, value, ...], [session position, value, ...], [min positions], [max positions], step], and
-#   then each event's log entry (the server's MessagePack reads no binary).
+#   [[entity, [field, number, ...], [field, how, text, ...]], ...], [session position, value, ...],
+#   [min positions], [max positions], step], and then each event's log entry (the server's MessagePack
+#   reads no binary).
 # A session's steps are records of one length, whose order as text is that of the steps; they are cut to the
 # greatest once there are twice as many as are kept.
 # Answers {epoch, first seq, last seq (0, 0: none), "1" or "0" per event, {other pending batches}};
 # the last only when there was a repeat.
 APPEND = script(
-    _NEWER
+    _COUNT
     + f"local step_bytes, step_limit, steps_field = {STEP_BYTES}, {STEP_LIMIT}, ':{STEPS}'"
     + """
 local function add_steps(key, field, new)
@@ -39,14 +91,6 @@ local function add_steps(key, field, new)
     steps = table.concat(records, '', #records - step_limit + 1)
   end
   redis.call('HSET', key, field, steps)
-end
-
-local function bytes_greater(a, b)
-  for i = 1, math.min(#a, #b) do
-    local x, y = a:byte(i), b:byte(i)
-    if x ~= y then return x > y end
-  end
-  return #a > #b
 end
 
 local function set_session(key, field, time, session)
@@ -79,12 +123,13 @@ for i, event in ipairs(events) do
     last = seq
     redis.call('XADD', prefix .. 'log', epoch .. '-' .. string.format('%.0f', seq), 'e', ARGV[5 + i])
     if event[6] == 1 then
-      local key = prefix .. hash .. ':u:' .. user
-      local counts = event[7]
-      for j = 1, #counts, 2 do redis.call('HINCRBY', key, epoch .. ':' .. counts[j], counts[j + 1]) end
-      set_newest(key, epoch .. ':newest', time)
+      for _, entity in ipairs(event[7]) do
+        local key = prefix .. hash .. ':' .. entity[1]
+        count(key, epoch, time, entity[2], entity[3])
+        redis.call('SADD', prefix .. 'touched:' .. epoch, key)
+      end
+      local key = prefix .. hash .. ':user:' .. user
       redis.call('HSET', key, epoch .. ':seq', string.format('%.0f', seq))
-      redis.call('SADD', prefix .. 'touched:' .. epoch, key)
       if session ~= '' then
         set_session(key, epoch .. ':session', time, session)
         local state = prefix .. hash .. ':s:' .. user .. '\\31' .. session
@@ -119,10 +164,10 @@ return {epoch, string.format('%.0f', first), string.format('%.0f', last), table.
 
 # Counts batches of events for the items of one shard, each batch once however often it comes.
 #   KEYS[1] meta of the items' shard; ARGV: key prefix, definitions' hash, and batches in MessagePack:
-#   [batch, epoch, [[item, event time, [tile field, value, ...]], ...]]
+#   [batch, epoch, [[entity, event time, [field, number, ...], [field, how, text, ...]], ...]]
 # Answers how many of the batches were new.
 COUNT_ITEMS = script(
-    _NEWER
+    _COUNT
     + """
 local prefix, hash, new = ARGV[1], ARGV[2], 0
 for _, batch in ipairs(cmsgpack.unpack(ARGV[3])) do
@@ -130,10 +175,8 @@ for _, batch in ipairs(cmsgpack.unpack(ARGV[3])) do
   if redis.call('SADD', prefix .. 'applied:' .. epoch, batch[1]) == 1 then
     new = new + 1
     for _, event in ipairs(batch[3]) do
-      local key = prefix .. hash .. ':i:' .. event[1]
-      local counts = event[3]
-      for j = 1, #counts, 2 do redis.call('HINCRBY', key, epoch .. ':' .. counts[j], counts[j + 1]) end
-      set_newest(key, epoch .. ':newest', event[2])
+      local key = prefix .. hash .. ':' .. event[1]
+      count(key, epoch, event[2], event[3], event[4])
       redis.call('SADD', prefix .. 'touched:' .. epoch, key)
     end
   end

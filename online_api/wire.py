@@ -15,7 +15,7 @@ MAX_BODY_BYTES = 32 * 2**20
 Status = Literal["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, UTC")]
 Value = int | float | str | bool | list[float | str] | None
-EntityName = Literal["user_id", "session_id", "item_id", "query"]
+EntityName = Literal["user_id", "session_id", "item_id", "category", "query"]
 EntityValue = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 References = Annotated[list[str], Meta(max_length=MAX_REFERENCES)]
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from feature_repo.behavior import AGGREGATES, SESSION_AGGREGATES, WINDOWS
+from feature_repo.aggregates import Activity, Aggregate
+from feature_repo.behavior import ACTIVITIES, SESSION_AGGREGATES, WINDOWS, sentence
 from feature_repo.definitions.tables import CREATED, ENTITIES, TIMESTAMP, VIEW_BY_NAME
 from spark_jobs.jobs.tables import LEDGER as LEDGER_DDL
 from spark_jobs.jobs.tables import SCHEMAS
@@ -52,7 +53,6 @@ DESCRIPTIONS = {
     "brand_source": "event, catalogue or item_history",
     "unit_price": "of one piece, minor units, after correction of swapped units",
     "price_source": "event, unit_corrected or item_history",
-    "entity_id": "the shopper or item counted for",
     "hop_s": "length of the tile, seconds",
     "start": "first instant of the tile or day",
     "newest_event_us": "event time of the newest event, microseconds",
@@ -105,7 +105,11 @@ DESCRIPTIONS = {
     "known": "whether the log reaches far enough to know what followed",
     "feedback_id": "the client's name for the correction",
     "source": "who corrected: agent or shopper",
-    **{a.name: f"{a.op} of {'/'.join(a.event_types)} events of the tile or day" for a in AGGREGATES},
+    **{
+        a.name: f"{sentence(a)} of the tile or day"
+        for activity in reversed(ACTIVITIES)
+        for a in activity.aggregates
+    },
     **{
         a.name: f"{a.op} of the session's {'/'.join(a.event_types) or 'all'} events"
         for a in SESSION_AGGREGATES
@@ -181,21 +185,40 @@ def _from(table: str, *columns: str) -> Sources:
     return tuple((table, column) for column in columns)
 
 
-def _day_tiles(entity: str) -> dict[str, Sources]:
-    values = {"count": ("event_type",), "sum": ("event_type", "price", "quantity")}
+def _day_tiles(activity: Activity) -> dict[str, Sources]:
     return {
-        "entity_id": _from(CLEAN, entity),
+        **{key: _from(CLEAN, key) for key in activity.keys},
         "start": _from(CLEAN, "event_time"),
         "newest_event_us": _from(CLEAN, "event_time"),
-        **{a.name: _from(CLEAN, "event_time", *values[a.op]) for a in AGGREGATES},
+        **{a.name: _from(CLEAN, "event_time", "event_type", *_fields(a)) for a in activity.aggregates},
     }
 
 
-def _activity(key: str, tiles: str) -> dict[str, Sources]:
+def _fields(aggregate: Aggregate) -> list[str]:
+    named = [aggregate.field, *(where.field for where in aggregate.where)]
+    parts = {"amount": ("price", "quantity")}
+    return list(dict.fromkeys(part for f in named if f for part in parts.get(f, (f,))))
+
+
+def _activity(activity: Activity) -> dict[str, Sources]:
+    tiles = activity.day_tiles
     return {
-        key: _from(tiles, "entity_id"),
+        **{key: _from(tiles, key) for key in activity.keys},
         TIMESTAMP: (*_from(CLEAN, "event_time"), *_from(tiles, "start")),
-        **{a.feature(w): _from(tiles, "start", a.name) for a in AGGREGATES for w in WINDOWS},
+        **{
+            a.feature(w): _from(tiles, "start", a.name)
+            for a in activity.aggregates
+            for w in a.windows_of(WINDOWS)
+        },
+    }
+
+
+def _tiles(activity: Activity) -> dict[str, Sources]:
+    tiles = activity.day_tiles
+    return {
+        **{key: _from(tiles, key) for key in activity.keys},
+        "tiles": _from(tiles, "hop_s", "start", *(a.name for a in activity.aggregates)),
+        "newest_event_us": _from(tiles, "newest_event_us"),
     }
 
 
@@ -233,25 +256,14 @@ _SOURCES: Mapping[str, Mapping[str, Sources]] = {
         "brand": _from(LEDGER, "brand", "event_time"),
         "median_price": _from(LEDGER, "price"),
     },
-    "user_day_tiles": _day_tiles("user_id"),
-    "item_day_tiles": _day_tiles("item_id"),
+    **{activity.day_tiles: _day_tiles(activity) for activity in ACTIVITIES},
     "session_day_tiles": {
         "user_id": _from(CLEAN, "user_id"),
         "session_id": _from(CLEAN, "session_id"),
         **{a.name: _from(CLEAN, "event_time", "event_type") for a in SESSION_AGGREGATES},
     },
-    "user_activity": _activity("user_id", "user_day_tiles"),
-    "item_activity": _activity("item_id", "item_day_tiles"),
-    "user_tiles": {
-        "user_id": _from("user_day_tiles", "entity_id"),
-        "tiles": _from("user_day_tiles", "hop_s", "start", *(a.name for a in AGGREGATES)),
-        "newest_event_us": _from("user_day_tiles", "newest_event_us"),
-    },
-    "item_tiles": {
-        "item_id": _from("item_day_tiles", "entity_id"),
-        "tiles": _from("item_day_tiles", "hop_s", "start", *(a.name for a in AGGREGATES)),
-        "newest_event_us": _from("item_day_tiles", "newest_event_us"),
-    },
+    **{activity.view: _activity(activity) for activity in ACTIVITIES},
+    **{activity.tiles: _tiles(activity) for activity in ACTIVITIES},
     "session_state": {
         "user_id": _from("session_day_tiles", "user_id"),
         "session_id": _from("session_day_tiles", "session_id"),

@@ -23,6 +23,7 @@ from typing import Literal
 
 import msgspec
 
+from feature_repo.behavior import ACTIVITIES
 from feature_repo.windows import DAY_US
 
 CANDIDATE = "candidate"
@@ -36,21 +37,24 @@ SEEN_EPOCH = "_seen_epoch"
 SHOPPER_TABLES = {
     "ledger": "user_id",
     "clean_events": "user_id",
-    "user_day_tiles": "entity_id",
     "session_day_tiles": "user_id",
     "user_day_facts": "user_id",
-    "user_activity": "user_id",
     "session_activity": "user_id",
     "user_intent_embedding": "user_id",
     "user_profile": "user_id",
     "user_keywords": "user_id",
-    "user_tiles": "user_id",
     "session_state": "user_id",
     "training_labels": "user_id",
     "training_rows": "user_id",
     "score_log": "user_id",
     "outcomes": "user_id",
     "feedback": "user_id",
+    **{
+        table: "user_id"
+        for activity in ACTIVITIES
+        if activity.personal
+        for table in (activity.day_tiles, activity.view, activity.tiles)
+    },
 }
 
 

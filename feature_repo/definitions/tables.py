@@ -5,14 +5,16 @@ Nothing of Feast is imported here, so that whoever only needs a name or a type c
 
 import msgspec
 
+from feature_repo.aggregates import Activity
 from feature_repo.behavior import (
+    ACTIVITIES,
     EMBEDDING_DIM,
-    ITEM_ACTIVITY,
     SESSION_ACTIVITY,
-    USER_ACTIVITY,
+    USER,
     USER_INTENT_EMBEDDING,
     USER_KEYWORDS,
     VIEW_TTL_S,
+    windowed,
 )
 from feature_repo.feature import Dtype, Feature
 from feature_repo.profiles import ITEM_PROFILE, USER_PROFILE
@@ -24,6 +26,7 @@ OWNER = "shopper-intent"
 ENTITIES = {
     "user_id": "a shopper, by the shop's own identifier",
     "item_id": "an item of the catalogue",
+    "category": "a category as the shop's events name it",
     "session_id": "a visit as the client names it; unique only together with its shopper",
     "query": "a search or message, normalised",
 }
@@ -68,6 +71,10 @@ _DEFINITIONS_HASH = Column(
     "definitions_hash", "string", "hash", "the feature definitions the row was computed by"
 )
 _TILES = Column("tiles", "string", "JSON", "[[hop_s, start_us, aggregate, value], ...] still needed")
+_LAST_SESSION = (
+    Column("last_session_id", "string", "id", "session of the newest event that names one"),
+    Column("last_session_us", "int64", "microseconds", "event time of that event"),
+)
 _NEWEST_EVENT = Column("newest_event_us", "int64", "microseconds", "event time of the newest event")
 
 
@@ -79,23 +86,35 @@ def _vector(description: str) -> Column:
 _WINDOWED_LOOKBACK_S = 32 * 86_400
 _PROFILE_LOOKBACK_S = 91 * 86_400
 
-VIEWS = (
-    View(
-        "user_activity",
-        ("user_id",),
-        _declared(USER_ACTIVITY),
-        "What a shopper did, by event type and window: a row at every instant a number changes. "
+
+def _activity(activity: Activity) -> View:
+    return View(
+        activity.view,
+        activity.keys,
+        _declared(windowed(activity)),
+        f"What is known of each {activity.noun} by window: a row at every instant a value changes. "
         "Online, a snapshot as of its materialization.",
         _WINDOWED_LOOKBACK_S,
-    ),
-    View(
-        "item_activity",
-        ("item_id",),
-        _declared(ITEM_ACTIVITY),
-        "What was done with an item, by event type and window: a row at every instant a number "
-        "changes. Online, a snapshot as of its materialization.",
-        _WINDOWED_LOOKBACK_S,
-    ),
+    )
+
+
+def _tiles(activity: Activity) -> View:
+    return View(
+        activity.tiles,
+        activity.keys,
+        (
+            _TILES,
+            _NEWEST_EVENT,
+            *(_LAST_SESSION if activity == USER else ()),
+            _COVERED_EPOCH,
+            _DEFINITIONS_HASH,
+        ),
+        f"Serving state: tiles of each {activity.noun}, from which the API puts windows together.",
+    )
+
+
+VIEWS = (
+    *(_activity(activity) for activity in ACTIVITIES),
     View(
         "session_activity",
         ("user_id", "session_id"),
@@ -145,25 +164,7 @@ VIEWS = (
         (_vector("the item's category and brand, by the encoder"), _ENCODER_REVISION),
         "Items as vectors.",
     ),
-    View(
-        "user_tiles",
-        ("user_id",),
-        (
-            _TILES,
-            _NEWEST_EVENT,
-            Column("last_session_id", "string", "id", "session of the newest event that names one"),
-            Column("last_session_us", "int64", "microseconds", "event time of that event"),
-            _COVERED_EPOCH,
-            _DEFINITIONS_HASH,
-        ),
-        "Serving state: a shopper's partial aggregates, from which the API sums windows.",
-    ),
-    View(
-        "item_tiles",
-        ("item_id",),
-        (_TILES, _NEWEST_EVENT, _COVERED_EPOCH, _DEFINITIONS_HASH),
-        "Serving state: an item's partial aggregates, from which the API sums windows.",
-    ),
+    *(_tiles(activity) for activity in ACTIVITIES),
     View(
         "session_state",
         ("user_id", "session_id"),

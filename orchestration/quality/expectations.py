@@ -18,6 +18,7 @@ from great_expectations.expectations.expectation import (
 from great_expectations.validator.validator import ValidationDependencies
 
 from feature_repo.events import from_us
+from feature_repo.feature import Dtype
 from orchestration.quality.rules import RowRule, Severity, is_null
 from spark_jobs.lake import day_bounds
 
@@ -29,6 +30,14 @@ VECTOR, WORDS = ("array<float>",), ("array<string>",)
 
 FIX_JOB = "the job that makes this table is at fault: mend it by the rows shown, materialize again"
 REPEATED = "rows were written twice: materialize again; if it stays, the job does not deduplicate"
+
+FEATURE_TYPES: dict[Dtype, tuple[str, ...]] = {
+    "int64": INTEGER,
+    "float64": NUMBER,
+    "vector": VECTOR,
+    "string": TEXT,
+    "strings": WORDS,
+}
 
 ColumnTypes = dict[str, tuple[str, ...]]
 

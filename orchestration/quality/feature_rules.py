@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from itertools import permutations
 
+from feature_repo.aggregates import ADDED, Activity, Aggregate
 from feature_repo.behavior import (
-    AGGREGATES,
     EMBEDDING_DIM,
     HOPS_S,
     SESSION_ACTIVITY,
     SESSION_AGGREGATES,
     WINDOWS,
-    Feature,
 )
 from feature_repo.events import EVENT_TYPES
 from feature_repo.sequence import STEP_LIMIT
@@ -20,7 +19,7 @@ from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative
 
 UNIT_NORM_TOLERANCE = 1e-3
 # Read from their JSON once a row, for all that is asked of them.
-TILES_COLUMNS = {"tiles_read": "from_json(tiles, 'array<array<bigint>>')"}
+TILES_COLUMNS = {"tiles_read": "from_json(tiles, 'array<array<string>>')"}
 STATE_COLUMNS = {
     "state_read": "from_json(state, 'map<string,bigint>')",
     "steps_read": "from_json(steps, 'array<array<bigint>>')",
@@ -52,33 +51,45 @@ def nested_windows(windows: Iterable[Window]) -> tuple[tuple[Window, Window], ..
     )
 
 
-def _filled_and_not_negative(features: Iterable[Feature]) -> tuple[RowRule, RowRule]:
-    names = tuple(f.name for f in features)
-    return (
-        RowRule("features_are_filled", "no feature is null", FIX_JOB, is_null(names)),
-        RowRule(
-            "features_are_not_negative",
-            "counts, sums and durations are at least 0",
-            FIX_JOB,
-            is_negative(names),
-        ),
+def _filled(names: tuple[str, ...]) -> RowRule:
+    return RowRule(
+        "features_are_filled", "no feature with a number for nothing is null", FIX_JOB, is_null(names)
     )
 
 
-def windowed_rules(features: Iterable[Feature]) -> tuple[RowRule, ...]:
-    """For a view of every aggregate over every window."""
+def _not_negative(names: tuple[str, ...]) -> RowRule:
+    return RowRule(
+        "features_are_not_negative", "numbers and durations are at least 0", FIX_JOB, is_negative(names)
+    )
+
+
+def _over_windows(aggregates: tuple[Aggregate, ...]) -> tuple[str, ...]:
+    return tuple(a.feature(w) for a in aggregates for w in a.windows_of(WINDOWS))
+
+
+def windowed_rules(activity: Activity) -> tuple[RowRule, ...]:
+    """For the view of an activity: every aggregate over each of its windows."""
+    added = tuple(a for a in activity.aggregates if a.op in ADDED)
+    counts = tuple(a for a in activity.aggregates if a.default is not None)
+    numbers = tuple(a for a in activity.aggregates if not a.is_text)
     nested = tuple(
-        (a.feature(short), a.feature(long)) for a in AGGREGATES for short, long in nested_windows(WINDOWS)
+        (a.feature(short), a.feature(long))
+        for a in added
+        for short, long in nested_windows(a.windows_of(WINDOWS))
     )
     amounts = tuple(
         (count.feature(w), amount.feature(w))
-        for count in AGGREGATES
-        for amount in AGGREGATES
+        for count in added
+        for amount in added
         for w in WINDOWS
-        if (count.op, amount.op) == ("count", "sum") and count.event_types == amount.event_types
+        if (count.op, amount.op) == ("count", "sum")
+        and (count.event_types, count.where) == (amount.event_types, amount.where)
+        and w in count.windows_of(WINDOWS)
+        and w in amount.windows_of(WINDOWS)
     )
     return (
-        *_filled_and_not_negative(features),
+        _filled(_over_windows(counts)),
+        _not_negative(_over_windows(numbers)),
         RowRule(
             "longer_windows_count_no_less",
             "a window that covers a shorter one counts at least as much",
@@ -100,7 +111,8 @@ def session_rules() -> tuple[RowRule, ...]:
     cart = ("session_add_to_cart_count", "session_cart_amount")
     of_views = ("session_repeat_view_count", "session_top_item_view_count")
     return (
-        *_filled_and_not_negative(SESSION_ACTIVITY),
+        _filled(tuple(f.name for f in SESSION_ACTIVITY)),
+        _not_negative(tuple(f.name for f in SESSION_ACTIVITY)),
         RowRule(
             "a_row_follows_an_event",
             "a row counts at least its own event, and no more events by kind than in all",
@@ -182,16 +194,19 @@ def vector_rules() -> tuple[RowRule, ...]:
     )
 
 
-def tiles_rule() -> RowRule:
+def tiles_rule(activity: Activity) -> RowRule:
     """`tiles`: JSON `[[hop_s, start_us, aggregate, value], ...]`, with TILES_COLUMNS derived."""
-    hop, start, aggregate, value = (f"get(t, {i})" for i in range(4))
+    hop, start, aggregate = (f"try_cast(get(t, {i}) AS bigint)" for i in range(3))
+    value = "get(t, 3)"
+    listed = [i for i, a in enumerate(activity.aggregates) if a.op in ("last", "distinct")]
+    is_list = f"{aggregate} IN ({', '.join(map(str, listed))})" if listed else "false"
     right = " AND ".join(
         (
             "size(t) = 4",
             f"{hop} IN ({', '.join(map(str, HOPS_S))})",
             f"try_mod({start}, {hop} * {US}) = 0",
-            f"{aggregate} BETWEEN 0 AND {len(AGGREGATES) - 1}",
-            f"{value} >= 0",
+            f"{aggregate} BETWEEN 0 AND {len(activity.aggregates) - 1}",
+            f"CASE WHEN {is_list} THEN {value} LIKE '[%]' ELSE try_cast({value} AS bigint) >= 0 END",
         )
     )
     return RowRule(

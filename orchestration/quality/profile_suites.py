@@ -5,15 +5,14 @@ from collections.abc import Iterable
 import great_expectations.expectations as gxe
 
 from feature_repo.events import DEVICES, EVENT_TYPES
-from feature_repo.feature import Dtype, Feature
+from feature_repo.feature import Feature
 from feature_repo.profiles import CO_VIEWED, ITEM_PROFILE, PARTS_OF_DAY, PREFERRED, USER_PROFILE
 from orchestration.quality.expectations import (
+    FEATURE_TYPES,
     FIX_JOB,
     INTEGER,
-    NUMBER,
     TEXT,
     TIME,
-    WORDS,
     Suite,
     expect,
     filled,
@@ -22,7 +21,6 @@ from orchestration.quality.expectations import (
 )
 from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative, is_null
 
-TYPES: dict[Dtype, tuple[str, ...]] = {"int64": INTEGER, "float64": NUMBER, "string": TEXT, "strings": WORDS}
 # What may be unknown of a shopper or item of whom a row is made; all else is filled.
 MAY_BE_NULL = {
     *("recency_days", "price_band", "price_position", "entry_device", "persona", "persona_confidence"),
@@ -120,7 +118,7 @@ def _profile(name: str, entity: str, features: tuple[Feature, ...], more: tuple,
         columns={
             entity: TEXT,
             **dict.fromkeys(("event_timestamp", "created_timestamp"), TIME),
-            **{f.name: TYPES[f.dtype] for f in features},
+            **{f.name: FEATURE_TYPES[f.dtype] for f in features},
         },
         expectations=(unique(*key), *more),
         rules=(filled(*key, "created_timestamp"), *_filled_and_in_range(features), *rules),

@@ -10,19 +10,19 @@ from typing import get_args
 import great_expectations.expectations as gxe
 from great_expectations.expectations.expectation import Expectation
 
+from feature_repo.aggregates import Activity
 from feature_repo.behavior import (
     DEFINITIONS_HASH,
-    ITEM_ACTIVITY,
     SESSION_ACTIVITY,
-    USER_ACTIVITY,
     Feature,
+    windowed,
 )
 from feature_repo.events import EVENT_TYPES, MAX_PRICE_MINOR, MAX_QUANTITY, Consent
 from orchestration.quality.event_rules import event_rules, item_rules
 from orchestration.quality.expectations import (
+    FEATURE_TYPES,
     FLAG,
     INTEGER,
-    NUMBER,
     TEXT,
     TIME,
     VECTOR,
@@ -141,27 +141,9 @@ def item_attributes(first_day: str, last_day: str) -> Suite:
     )
 
 
-def user_activity(first_day: str | None = None, last_day: str | None = None) -> Suite:
-    """Change rows of shoppers; without days, as for the part `tail`, times are not bounded."""
-    return _activity(
-        "user_activity",
-        ("user_id",),
-        USER_ACTIVITY,
-        windowed_rules(USER_ACTIVITY),
-        first_day,
-        last_day,
-    )
-
-
-def item_activity(first_day: str | None = None, last_day: str | None = None) -> Suite:
-    return _activity(
-        "item_activity",
-        ("item_id",),
-        ITEM_ACTIVITY,
-        windowed_rules(ITEM_ACTIVITY),
-        first_day,
-        last_day,
-    )
+def activity(of: Activity, first_day: str | None = None, last_day: str | None = None) -> Suite:
+    """Change rows of an activity; without days, as for the part `tail`, times are not bounded."""
+    return _activity(of.view, of.keys, windowed(of), windowed_rules(of), first_day, last_day)
 
 
 def session_activity(first_day: str | None = None, last_day: str | None = None) -> Suite:
@@ -191,7 +173,7 @@ def _activity(
         columns={
             **_types(TEXT, *entities),
             **_types(TIME, "event_timestamp", "created_timestamp"),
-            **{f.name: INTEGER if f.dtype == "int64" else NUMBER for f in features},
+            **{f.name: FEATURE_TYPES[f.dtype] for f in features},
         },
         expectations=(
             unique(*key),
@@ -237,17 +219,9 @@ def _vectors(name: str, key: tuple[str, ...], columns: ColumnTypes, encoder_revi
     )
 
 
-def user_tiles() -> Suite:
-    return _serving_tiles("user_tiles", "user_id")
-
-
-def item_tiles() -> Suite:
-    return _serving_tiles("item_tiles", "item_id")
-
-
-def _serving_tiles(name: str, entity: str) -> Suite:
+def serving_tiles(of: Activity) -> Suite:
     columns = {**_types(TEXT, "tiles"), **_types(INTEGER, "newest_event_us")}
-    return _serving(name, (entity,), columns, TILES_COLUMNS, tiles_rule())
+    return _serving(of.tiles, of.keys, columns, TILES_COLUMNS, tiles_rule(of))
 
 
 def session_state() -> Suite:

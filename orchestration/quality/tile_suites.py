@@ -2,7 +2,8 @@
 
 from great_expectations.expectations.expectation import Expectation
 
-from feature_repo.behavior import AGGREGATES, HOPS_S, SESSION_AGGREGATES
+from feature_repo.aggregates import ADDED, Activity
+from feature_repo.behavior import HOPS_S, SESSION_AGGREGATES
 from feature_repo.windows import US
 from orchestration.quality.expectations import (
     FIX_JOB,
@@ -18,32 +19,36 @@ from orchestration.quality.expectations import (
     unique,
 )
 from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative
+from spark_jobs.transforms.contributions import is_empty, partial_type
 
-COUNTS = tuple(a.name for a in AGGREGATES if a.op == "count")
 
-
-def day_tiles(table: str, first_day: str, last_day: str) -> Suite:
-    """Tiles of shoppers or items: every hop tells of the same events."""
-    names = tuple(a.name for a in AGGREGATES)
+def day_tiles(activity: Activity, first_day: str, last_day: str) -> Suite:
+    """Tiles of one activity: every hop tells of the same events."""
+    added = tuple(a.name for a in activity.aggregates if a.op in ADDED)
+    numbers = tuple(a.name for a in activity.aggregates if a.op not in ("last", "distinct"))
+    key = (*activity.keys, "hop_s", "start")
+    counted = tuple(a.name for a in activity.aggregates if a.op == "count")
+    balances = {_balance(hop_s): _signed_events(hop_s, counted) for hop_s in HOPS_S[1:]} if counted else {}
     return Suite(
-        name=table,
-        key=("entity_id", "hop_s", "start"),
+        name=activity.day_tiles,
+        key=key,
         columns={
-            "entity_id": TEXT,
+            **dict.fromkeys(activity.keys, TEXT),
             "start": TIME,
-            **dict.fromkeys(("hop_s", "newest_event_us", *names), INTEGER),
+            **dict.fromkeys(("hop_s", "newest_event_us"), INTEGER),
+            **{a.name: (partial_type(a),) for a in activity.aggregates},
         },
-        derived={_balance(hop_s): _signed_events(hop_s) for hop_s in HOPS_S[1:]},
+        derived=balances,
         expectations=(
-            unique("entity_id", "hop_s", "start"),
+            unique(*key),
             in_days("start", first_day, last_day),
             in_set("hop_is_declared", "hop_s", HOPS_S),
-            *(_same_events(hop_s) for hop_s in HOPS_S[1:]),
+            *(_same_events(hop_s) for hop_s in HOPS_S[1:] if counted),
         ),
         rules=(
-            filled("entity_id", "hop_s", "start", "newest_event_us", *names),
+            filled(*key, "newest_event_us", *added),
             RowRule(
-                "aggregates_are_not_negative", "counts and sums are at least 0", FIX_JOB, is_negative(names)
+                "aggregates_are_not_negative", "every number is at least 0", FIX_JOB, is_negative(numbers)
             ),
             RowRule(
                 "tiles_stand_at_their_hops",
@@ -61,7 +66,7 @@ def day_tiles(table: str, first_day: str, last_day: str) -> Suite:
                 "tiles_are_of_events",
                 "a tile without any event is not kept",
                 FIX_JOB,
-                (Broken(f"{' + '.join(COUNTS)} = 0", ("hop_s", "start")),),
+                (Broken(" AND ".join(map(is_empty, activity.aggregates)), ("hop_s", "start")),),
             ),
         ),
     )
@@ -71,8 +76,8 @@ def _balance(hop_s: int) -> str:
     return f"events_less_those_by_{hop_s}_s"
 
 
-def _signed_events(hop_s: int) -> str:
-    events = " + ".join(COUNTS)
+def _signed_events(hop_s: int, counted: tuple[str, ...]) -> str:
+    events = " + ".join(counted)
     return f"CASE hop_s WHEN {HOPS_S[0]} THEN {events} WHEN {hop_s} THEN -({events}) ELSE 0 END"
 
 

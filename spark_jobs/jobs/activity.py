@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feature_repo.behavior import WINDOWS
+from feature_repo.behavior import ACTIVITIES, WINDOWS
 from spark_jobs.jobs.command import day_parser, days_between, execute, now_us
 from spark_jobs.jobs.tables import (
     read_days,
@@ -16,17 +16,12 @@ from spark_jobs.transforms.contributions import micros
 from spark_jobs.transforms.point_in_time import change_rows, history_before, tile_stretches
 from spark_jobs.transforms.session_history import session_rows
 
-ENTITIES = {
-    "user_id": ("user_activity", "user_day_tiles"),
-    "item_id": ("item_activity", "item_day_tiles"),
-}
-
 
 def run(spark: SparkSession, lake: Lake, days: list[str], *, created_at: int, tail: bool = False) -> dict:
-    """Write candidates of user_activity, item_activity and session_activity for `days`, from their
+    """Write candidates of the view of every activity and of session_activity for `days`, from their
     clean events and the tiles of the days before; metadata by table.
 
-    With `tail`, also the part `tail` of the first two: what still leaves the windows after the
+    With `tail`, also the part `tail` of the former: what still leaves the windows after the
     last of `days`, which has to be the newest day there is.
     """
     require_published(lake, "clean_events", days)
@@ -38,11 +33,11 @@ def run(spark: SparkSession, lake: Lake, days: list[str], *, created_at: int, ta
         F.date_format("event_timestamp", "yyyy-MM-dd")
     )
     made = {}
-    for entity_column, (table, tiles_table) in ENTITIES.items():
-        tiles = tiles_before(spark, lake, tiles_table, first_us)
-        history = history_before(events, tiles, entity_column, first_us)
-        rows = change_rows(history, entity_column, first_us, last_us).withColumn("day", part)
-        made[table] = write_days(stamped(rows, created_at), lake, table, parts).metadata()
+    for activity in ACTIVITIES:
+        tiles = tiles_before(spark, lake, activity.day_tiles, first_us)
+        history = history_before(events, tiles, activity, first_us)
+        rows = change_rows(history, activity, first_us, last_us).withColumn("day", part)
+        made[activity.view] = write_days(stamped(rows, created_at), lake, activity.view, parts).metadata()
     sessions = session_rows(events, session_tiles_before(spark, lake, first_us), first_us)
     made["session_activity"] = write_days(
         stamped(sessions.withColumn("day", part), created_at), lake, "session_activity", days

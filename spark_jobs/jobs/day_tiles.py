@@ -3,23 +3,23 @@
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from feature_repo.behavior import ACTIVITIES
 from spark_jobs.jobs.command import day_parser, days_between, execute
 from spark_jobs.jobs.tables import read_days, require_published, write_days
 from spark_jobs.lake import Lake
 from spark_jobs.transforms.tiles import day_tiles, session_tiles
 
-TABLES = ("user_day_tiles", "item_day_tiles", "session_day_tiles")
+TABLES = (*(activity.day_tiles for activity in ACTIVITIES), "session_day_tiles")
 
 
 def run(spark: SparkSession, lake: Lake, days: list[str]) -> dict:
-    """Write candidates of the three tables for `days` from published clean events; metadata by
+    """Write candidates of these tables for `days` from published clean events; metadata by
     table.
     """
     require_published(lake, "clean_events", days)
     events = read_days(spark, lake, "clean_events", min(days), max(days))
     made = {
-        "user_day_tiles": day_tiles(events, "user_id"),
-        "item_day_tiles": day_tiles(events, "item_id"),
+        **{activity.day_tiles: day_tiles(events, activity) for activity in ACTIVITIES},
         "session_day_tiles": session_tiles(events),
     }
     return {table: write_days(by_day(tiles), lake, table, days).metadata() for table, tiles in made.items()}

@@ -1,15 +1,15 @@
-"""Tiles to the snapshots that are materialized for serving, of shoppers, items and sessions."""
+"""Tiles to the snapshots that are materialized for serving, of every activity, and of sessions."""
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from feature_repo.behavior import DEFINITIONS_HASH, HOPS_S, WINDOWS
+from feature_repo.behavior import ACTIVITIES, DEFINITIONS_HASH, HOPS_S, USER, WINDOWS
 from feature_repo.windows import DAY_S, needed_since
 from spark_jobs.jobs.command import execute, now_us, parser
 from spark_jobs.jobs.tables import read_days, write_snapshot
 from spark_jobs.lake import Lake, day_of
 from spark_jobs.transforms.contributions import micros
-from spark_jobs.transforms.serving import item_tiles, session_state, user_tiles
+from spark_jobs.transforms.serving import entity_tiles, session_state, with_last_session
 
 # Sessions with an event in this time are written anew: the week that live events may be late, and
 # a day for the pause between two runs. Rows of older sessions stay in the online store as they
@@ -26,7 +26,7 @@ def run(
     created_at: int,
     session_reach_s: int = SESSION_REACH_S,
 ) -> dict:
-    """Write candidates of the part `current` of the three tables, from all tiles published up to
+    """Write candidates of the part `current` of each table, from all tiles published up to
     the day of `as_of` (microseconds UTC), which show the ledger up to `covered_epoch`; metadata by
     table.
     """
@@ -35,10 +35,15 @@ def run(
     sessions = read_days(spark, lake, "session_day_tiles", "", last)
     recent = read_days(spark, lake, "session_day_tiles", first, last)
     snapshots = {
-        "user_tiles": user_tiles(read_days(spark, lake, "user_day_tiles", first, last), recent, as_of),
-        "item_tiles": item_tiles(read_days(spark, lake, "item_day_tiles", first, last), as_of),
+        **{
+            activity.tiles: entity_tiles(
+                read_days(spark, lake, activity.day_tiles, first, last), activity, as_of
+            )
+            for activity in ACTIVITIES
+        },
         "session_state": session_state(sessions, as_of, session_reach_s),
     }
+    snapshots[USER.tiles] = with_last_session(snapshots[USER.tiles], recent)
     return {
         table: write_snapshot(stamped(rows, as_of, created_at, covered_epoch), lake, table).metadata()
         for table, rows in snapshots.items()

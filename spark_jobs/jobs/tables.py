@@ -12,12 +12,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from feature_repo.behavior import AGGREGATES, SESSION_AGGREGATES
+from feature_repo.aggregates import Activity
+from feature_repo.behavior import ACTIVITIES, SESSION_AGGREGATES
 from feature_repo.definitions.tables import VIEWS, View
 from feature_repo.events import EVENT_TYPES
 from feature_repo.feature import Dtype
 from spark_jobs.lake import CANDIDATE, CURRENT, Lake, replace_folder
 from spark_jobs.ledger_files import LEDGER_SCHEMA
+from spark_jobs.transforms.contributions import partial_type
 
 SPARK_TYPES = {
     pa.string(): "string",
@@ -50,15 +52,20 @@ def view_schema(view: View) -> str:
 
 
 LEDGER = ddl((f.name, SPARK_TYPES[f.type]) for f in LEDGER_SCHEMA)
-DAY_TILES = ddl(
-    [
-        ("entity_id", "string"),
-        ("hop_s", "int"),
-        ("start", "timestamp"),
-        *((a.name, "bigint") for a in AGGREGATES),
-        ("newest_event_us", "bigint"),
-    ]
-)
+
+
+def day_tiles_schema(activity: Activity) -> str:
+    return ddl(
+        [
+            *((key, "string") for key in activity.keys),
+            ("hop_s", "int"),
+            ("start", "timestamp"),
+            *((a.name, partial_type(a)) for a in activity.aggregates),
+            ("newest_event_us", "bigint"),
+        ]
+    )
+
+
 SCHEMAS: dict[str, str] = {
     "clean_events": f"{LEDGER}, session_key string, is_bot boolean, bot_reason string, "
     "is_outlier boolean, outlier_reason string, amount bigint, personal boolean, "
@@ -67,8 +74,7 @@ SCHEMAS: dict[str, str] = {
     "item_attributes": "item_id string, start timestamp, category string, brand string, "
     "median_price bigint, priced_events bigint",
     "quality_days": "day string, metric string, value double",
-    "user_day_tiles": DAY_TILES,
-    "item_day_tiles": DAY_TILES,
+    **{activity.day_tiles: day_tiles_schema(activity) for activity in ACTIVITIES},
     "session_day_tiles": ddl(
         [
             ("user_id", "string"),

@@ -14,14 +14,19 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from feature_repo import windows
-from feature_repo.behavior import AGGREGATES, WINDOWS
+from feature_repo.aggregates import ADDED, Activity, Aggregate
+from feature_repo.behavior import WINDOWS
 from feature_repo.windows import DAY_S, US
 from spark_jobs.transforms.contributions import (
-    AGGREGATE_NAMES,
     AT,
+    aggregate_names,
     event_contributions,
     hop_start,
+    merged_partials,
     micros,
+    partial_type,
+    union_of,
+    value_of,
 )
 
 WINDOW = "window"
@@ -57,7 +62,7 @@ def tile_stretches(first_us: int, declared: tuple[windows.Window, ...] = WINDOWS
     return tuple(stretches)
 
 
-def tile_contributions(tiles: DataFrame, entity_column: str, first_us: int) -> DataFrame:
+def tile_contributions(tiles: DataFrame, activity: Activity, first_us: int) -> DataFrame:
     """Contributions that stand for everything before `first_us`, out of the days' tiles."""
     start = F.unix_micros("start")
     wanted = F.lit(False)
@@ -65,33 +70,35 @@ def tile_contributions(tiles: DataFrame, entity_column: str, first_us: int) -> D
         wanted = wanted | (
             (F.col("hop_s") == stretch.hop_s) & (start >= stretch.start_us) & (start < stretch.end_us)
         )
-    return tiles.where(wanted).select(
-        F.col("entity_id").alias(entity_column), start.alias(AT), *AGGREGATE_NAMES
-    )
+    return tiles.where(wanted).select(*activity.keys, start.alias(AT), *aggregate_names(activity))
 
 
-def history_before(events: DataFrame, tiles: DataFrame, entity_column: str, first_us: int) -> DataFrame:
+def history_before(events: DataFrame, tiles: DataFrame, activity: Activity, first_us: int) -> DataFrame:
     """Contributions for windows at `first_us` or later: events from then on, tiles before it."""
     recent = events.where(F.unix_micros("event_time") >= first_us)
-    return event_contributions(recent, entity_column).unionByName(
-        tile_contributions(tiles, entity_column, first_us)
-    )
+    return event_contributions(recent, activity).unionByName(tile_contributions(tiles, activity, first_us))
 
 
-def steps(history: DataFrame, entity_column: str) -> DataFrame:
-    """Rows of entity, at_us, window (its position; null: all) and what is added to each aggregate
-    then.
+def steps(history: DataFrame, activity: Activity) -> DataFrame:
+    """Rows of entity, at_us, window (its position; null: all) and what each aggregate gets then: what
+    adds up is taken back when it leaves, the rest only enters.
     """
-    enters = step(F.col(AT), None, 1)
-    leaves = (step(expiry(F.col(AT), w), i, -1) for i, w in enumerate(WINDOWS))
-    return history.select(entity_column, F.inline(F.array(enters, *leaves)))
+    enters = step(activity, F.col(AT), None)
+    leaves = (step(activity, expiry(F.col(AT), w), i) for i, w in enumerate(WINDOWS))
+    return history.select(*activity.keys, F.inline(F.array(enters, *leaves)))
 
 
-def step(at_us: Column, window: int | None, sign: int) -> Column:
+def step(activity: Activity, at_us: Column, window: int | None) -> Column:
+    def given(aggregate: Aggregate) -> Column:
+        if window is None:
+            return F.col(aggregate.name)
+        taken_back = -F.col(aggregate.name) if aggregate.op in ADDED else F.lit(None)
+        return taken_back.cast(partial_type(aggregate))
+
     return F.struct(
         at_us.alias(AT),
         F.lit(window).cast("int").alias(WINDOW),
-        *((F.col(name) * F.lit(sign)).cast("bigint").alias(name) for name in AGGREGATE_NAMES),
+        *(given(a).alias(a.name) for a in activity.aggregates),
     )
 
 
@@ -100,58 +107,80 @@ def expiry(at_us: Column, window: windows.Window) -> Column:
     return hop_start(at_us, window.hop_s) + F.lit((window.hop_s + window.length_s) * US)
 
 
-def running_values(entity_column: str) -> list[Column]:
-    """Every windowed feature over rows of steps; the default frame takes all rows of an instant."""
-    until_now = Window.partitionBy(entity_column).orderBy(AT)
+def values_now(activity: Activity) -> list[Column]:
+    """Every windowed feature over rows of steps, at the instant of each row."""
     return [
-        F.coalesce(F.sum(part_of(a.name, i)).over(until_now), F.lit(0)).cast("bigint").alias(a.feature(w))
-        for a in AGGREGATES
+        (added_now(activity, a, i) if a.op in ADDED else merged_now(activity, a, w)).alias(a.feature(w))
+        for a in activity.aggregates
         for i, w in enumerate(WINDOWS)
+        if w in a.windows_of(WINDOWS)
     ]
 
 
-def part_of(aggregate: str, window: int) -> Column:
+def added_now(activity: Activity, aggregate: Aggregate, window: int) -> Column:
+    """The running sum; the default frame takes all rows of an instant."""
+    until_now = Window.partitionBy(*activity.keys).orderBy(AT)
     concerned = F.col(WINDOW).isNull() | (F.col(WINDOW) == window)
-    return F.when(concerned, F.col(aggregate))
+    part = F.when(concerned, F.col(aggregate.name))
+    return F.coalesce(F.sum(part).over(until_now), F.lit(0)).cast("bigint")
 
 
-def window_values_at(rows: DataFrame, history: DataFrame, entity_column: str) -> DataFrame:
+def merged_now(activity: Activity, aggregate: Aggregate, window: windows.Window) -> Column:
+    """What cannot be taken back is merged anew: the whole hops that the window covers before this one, and
+    of this one what has happened.
+    """
+    hop = hop_start(F.col(AT), window.hop_s) / F.lit(window.hop_s * US)
+    number = hop.cast("bigint")
+    this_hop = Window.partitionBy(*activity.keys, number).orderBy(AT)
+    hops = window.length_s // window.hop_s
+    before = Window.partitionBy(*activity.keys).orderBy(number).rangeBetween(-hops, -1)
+    parts = [merged_partials(aggregate, over) for over in (before, this_hop)]
+    if aggregate.op == "distinct":
+        none = F.array().cast(partial_type(aggregate))
+        merged = union_of(F.array(*(F.coalesce(part, none) for part in parts)))
+    else:
+        merged = (F.least if aggregate.op == "min" else F.greatest)(*parts)
+    return value_of(aggregate, merged)
+
+
+def window_values_at(rows: DataFrame, history: DataFrame, activity: Activity) -> DataFrame:
     """`rows` (entity, event_timestamp and any other columns) with a column per windowed feature.
 
     Events at a row's own instant count for it, later ones do not. `history` holds the
-    contributions of all that can matter to the earliest row; no contribution for an entity: zeros.
+    contributions of all that can matter to the earliest row; where there is none, features are what
+    "nothing happened" is.
     """
     asked = rows.withColumn(AT, F.unix_micros("event_timestamp")).withColumn("asked", F.lit(True))
     return (
-        steps(history, entity_column)
+        steps(history, activity)
         .unionByName(asked, allowMissingColumns=True)
-        .select(*rows.columns, "asked", *running_values(entity_column))
+        .select(*rows.columns, "asked", *values_now(activity))
         .where("asked")
         .drop("asked")
     )
 
 
-def change_rows(history: DataFrame, entity_column: str, first_us: int, last_us: int) -> DataFrame:
+def change_rows(history: DataFrame, activity: Activity, first_us: int, last_us: int) -> DataFrame:
     """Rows of entity, event_timestamp and every feature at each instant in [first_us, last_us) at
     which an event happens or leaves a window: between two such rows nothing changes.
     """
-    in_order = Window.partitionBy(entity_column).orderBy(AT)
+    in_order = Window.partitionBy(*activity.keys).orderBy(AT)
     following = F.lead(AT).over(in_order)
     ends_instant = following.isNull() | (following > F.col(AT))
     return (
-        steps(history, entity_column)
+        steps(history, activity)
         .where(F.col(AT) < last_us)
         .select(
-            entity_column,
+            *activity.keys,
             AT,
             ends_instant.alias("ends_instant"),
-            *running_values(entity_column),
+            *values_now(activity),
         )
         .where(F.col("ends_instant") & (F.col(AT) >= first_us))
         .withColumn("event_timestamp", micros(AT))
-        .select(entity_column, "event_timestamp", *feature_names())
+        .select(*activity.keys, "event_timestamp", *feature_names(activity))
     )
 
 
-def feature_names() -> list[str]:
-    return [a.feature(w) for a in AGGREGATES for w in WINDOWS]
+def feature_names(activity: Activity) -> list[str]:
+    return [a.feature(w) for a in activity.aggregates for w in a.windows_of(WINDOWS)]

@@ -5,29 +5,30 @@ states.
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from feature_repo.behavior import AGGREGATES, HOPS_S, SESSION_AGGREGATES, WINDOWS
+from feature_repo.aggregates import Activity, Aggregate
+from feature_repo.behavior import HOPS_S, SESSION_AGGREGATES, WINDOWS
 from feature_repo.sequence import STEP_LIMIT
-from feature_repo.windows import US, needed_since
-from spark_jobs.transforms.contributions import SESSION_KEYS, merged
+from feature_repo.windows import US, hops_of, needed_since
+from spark_jobs.transforms.contributions import SESSION_KEYS, is_empty, session_merged
 
 
-def user_tiles(tiles: DataFrame, session_tiles: DataFrame, as_of: int) -> DataFrame:
-    """Rows of user_id, tiles (JSON `[[hop_s, start_us, aggregate position, value], ...]`, in
-    order), newest_event_us, last_session_id, last_session_us.
+def with_last_session(user_tiles: DataFrame, session_tiles: DataFrame) -> DataFrame:
+    """entity_tiles of shoppers, with last_session_id and last_session_us."""
+    return user_tiles.join(last_sessions(session_tiles), "user_id", "left")
+
+
+def entity_tiles(tiles: DataFrame, activity: Activity, as_of: int) -> DataFrame:
+    """Rows of the activity's keys, tiles (JSON `[[hop_s, start_us, aggregate position, value], ...]`, in
+    order, with values as feature_repo.aggregates has partials) and newest_event_us.
     """
-    return entity_tiles(tiles, "user_id", as_of).join(last_sessions(session_tiles), "user_id", "left")
-
-
-def item_tiles(tiles: DataFrame, as_of: int) -> DataFrame:
-    return entity_tiles(tiles, "item_id", as_of)
-
-
-def entity_tiles(tiles: DataFrame, entity_column: str, as_of: int) -> DataFrame:
+    listed = F.array_sort(F.flatten(F.collect_list(tile_values(activity))))
     return (
         tiles.where(still_needed(as_of))
-        .groupBy(F.col("entity_id").alias(entity_column))
+        .groupBy(*activity.keys)
         .agg(
-            F.to_json(F.array_sort(F.flatten(F.collect_list(tile_values())))).alias("tiles"),
+            F.concat(F.lit("["), F.array_join(F.transform(listed, tile_json), ","), F.lit("]")).alias(
+                "tiles"
+            ),
             F.max("newest_event_us").alias("newest_event_us"),
         )
     )
@@ -43,16 +44,38 @@ def still_needed(as_of: int) -> Column:
     return needed & (start <= as_of)
 
 
-def tile_values() -> Column:
-    """An array of [hop_s, start_us, position, value], one for each aggregate of the tile that is
-    not 0.
+def tile_values(activity: Activity) -> Column:
+    """An array of structs of hop_s, start_us, position and value (JSON), one for each aggregate of which
+    the tile has something that a window of its hop needs.
     """
-    hop_s, start_us = F.col("hop_s").cast("bigint"), F.unix_micros("start")
+    hop_s, start_us = F.col("hop_s"), F.unix_micros("start")
     values = (
-        F.when(F.col(a.name) != 0, F.array(hop_s, start_us, F.lit(i).cast("bigint"), F.col(a.name)))
-        for i, a in enumerate(AGGREGATES)
+        F.when(
+            ~F.expr(is_empty(a)) & hop_s.isin(*hops_of(a.windows_of(WINDOWS))),
+            F.struct(
+                hop_s.alias("hop_s"),
+                start_us.alias("start_us"),
+                F.lit(i).alias("position"),
+                partial_json(a).alias("value"),
+            ),
+        )
+        for i, a in enumerate(activity.aggregates)
     )
     return F.array_compact(F.array(*values))
+
+
+def tile_json(tile: Column) -> Column:
+    parts = (tile[name].cast("string") for name in ("hop_s", "start_us", "position", "value"))
+    return F.concat(F.lit("["), F.concat_ws(",", *parts), F.lit("]"))
+
+
+def partial_json(aggregate: Aggregate) -> Column:
+    column = F.col(aggregate.name)
+    if aggregate.op == "last":
+        value = F.to_json(F.array(column["value"]))
+        time = column["at_us"].cast("string")
+        return F.concat(F.lit("["), time, F.lit(","), F.substr(value, F.lit(2)))
+    return F.to_json(column) if aggregate.op == "distinct" else column.cast("string")
 
 
 def last_sessions(session_tiles: DataFrame) -> DataFrame:
@@ -81,7 +104,7 @@ def session_state(session_tiles: DataFrame, as_of: int, reach_s: int) -> DataFra
         session_tiles.join(recent, SESSION_KEYS, "left_semi")
         .groupBy(*SESSION_KEYS)
         .agg(
-            *(merged(a).alias(a.name) for a in SESSION_AGGREGATES),
+            *(session_merged(a).alias(a.name) for a in SESSION_AGGREGATES),
             F.flatten(F.collect_list("steps")).alias("steps"),
         )
         .select(

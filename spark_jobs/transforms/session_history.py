@@ -15,9 +15,9 @@ from spark_jobs.transforms.contributions import (
     SESSION_AGGREGATE_NAMES,
     SESSION_KEYS,
     STEP,
-    merged,
     micros,
     session_contributions,
+    session_merged,
 )
 
 INSTANT = [*SESSION_KEYS, AT]
@@ -48,7 +48,9 @@ def session_rows(events: DataFrame, tiles: DataFrame, first_us: int) -> DataFram
     so_far = Window.partitionBy(*SESSION_KEYS).orderBy(AT)
     return (
         history.unionByName(before.join(going_on, SESSION_KEYS, "left_semi"))
-        .select(*INSTANT, *(merged(a).over(so_far).alias(a.name) for a in SESSION_AGGREGATES), "steps")
+        .select(
+            *INSTANT, *(session_merged(a).over(so_far).alias(a.name) for a in SESSION_AGGREGATES), "steps"
+        )
         .repartition(*SESSION_KEYS)  # as the window has left them: neither costs anything
         .sortWithinPartitions(*INSTANT)
         .mapInArrow(with_sequence, SEQUENCED)

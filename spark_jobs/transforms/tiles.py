@@ -3,37 +3,40 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from feature_repo.behavior import AGGREGATES, HOPS_S, SESSION_AGGREGATES
+from feature_repo.aggregates import Activity
+from feature_repo.behavior import HOPS_S, SESSION_AGGREGATES
 from feature_repo.sequence import STEP_LIMIT
 from feature_repo.windows import DAY_S
 from spark_jobs.transforms.contributions import (
     AT,
     SESSION_KEYS,
     STEP,
+    aggregate_names,
     event_contributions,
     hop_start,
-    merged,
+    merged_partials,
     micros,
     session_contributions,
+    session_merged,
 )
 
 
-def day_tiles(events: DataFrame, entity_column: str) -> DataFrame:
-    """Rows of entity_id, hop_s, start, one bigint column per aggregate, newest_event_us; of every
+def day_tiles(events: DataFrame, activity: Activity) -> DataFrame:
+    """Rows of the activity's keys, hop_s, start, one column per aggregate, newest_event_us; of every
     hop.
     """
     per_hop = F.explode(F.array(*(F.lit(h) for h in HOPS_S))).alias("hop_s")
-    contributions = event_contributions(events, entity_column)
     return (
-        contributions.select("*", per_hop)
+        event_contributions(events, activity)
+        .select("*", per_hop)
         .withColumn("start_us", hop_start(F.col(AT), F.col("hop_s")))
-        .groupBy(F.col(entity_column).alias("entity_id"), "hop_s", "start_us")
+        .groupBy(*activity.keys, "hop_s", "start_us")
         .agg(
-            *(F.sum(a.name).alias(a.name) for a in AGGREGATES),
+            *(merged_partials(a).alias(a.name) for a in activity.aggregates),
             F.max(AT).alias("newest_event_us"),
         )
         .withColumn("start", micros("start_us"))
-        .select("entity_id", "hop_s", "start", *(a.name for a in AGGREGATES), "newest_event_us")
+        .select(*activity.keys, "hop_s", "start", *aggregate_names(activity), "newest_event_us")
     )
 
 
@@ -46,7 +49,7 @@ def session_tiles(events: DataFrame) -> DataFrame:
         .withColumn("start", micros(hop_start(F.col(AT), DAY_S)))
         .groupBy(*SESSION_KEYS, "start")
         .agg(
-            *(merged(a).alias(a.name) for a in SESSION_AGGREGATES),
+            *(session_merged(a).alias(a.name) for a in SESSION_AGGREGATES),
             F.max_by(STEP, STEP, STEP_LIMIT).alias("steps"),
         )
     )

@@ -5,17 +5,19 @@ import pytest
 
 from feature_repo import behavior
 from feature_repo.behavior import (
-    AGGREGATES,
+    ACTIVITIES,
     DEFINITIONS_HASH,
     FEATURES,
-    ITEM_ACTIVITY,
+    ITEM,
     SERVICE_FEATURES,
     SESSION_ACTIVITY,
     SESSION_AGGREGATES,
+    USER,
     USER_ACTIVITY,
     VIEW_TTL_S,
     WINDOWS,
     session_values,
+    windowed,
 )
 from feature_repo.events import EVENT_TYPES
 from feature_repo.profiles import USER_PROFILE, USER_PROFILE_INPUTS
@@ -35,7 +37,8 @@ def redeclared(old: str, new: str) -> ModuleType:
 def test_names_are_unique() -> None:
     for names in (
         [f.reference for f in FEATURES],
-        [a.name for a in AGGREGATES],
+        *([a.name for a in activity.aggregates] for activity in ACTIVITIES),
+        [activity.name for activity in ACTIVITIES],
         [a.name for a in SESSION_AGGREGATES],
         [w.name for w in WINDOWS],
     ):
@@ -43,16 +46,17 @@ def test_names_are_unique() -> None:
 
 
 def test_windowed_features_are_aggregate_by_window_in_the_order_values_are_computed() -> None:
-    expected = [f"{a.name}_{w.name}" for a in AGGREGATES for w in WINDOWS]
-    assert [f.name for f in USER_ACTIVITY] == expected
-    assert [f.name for f in ITEM_ACTIVITY] == expected
-    assert len(expected) == 50
-    assert "view_count_1h" in expected
-    assert "purchase_amount_30d" in expected
+    for activity in ACTIVITIES:
+        expected = [f"{a.name}_{w.name}" for a in activity.aggregates for w in a.windows_of(WINDOWS)]
+        assert [f.name for f in windowed(activity)] == expected
+        assert all(f.view == f"{activity.name}_activity" for f in windowed(activity))
+    names = [f.name for f in USER_ACTIVITY]
+    assert names[:50] == [f.name for f in windowed(ITEM)]
+    assert {"view_count_1h", "purchase_amount_30d", "viewed_item_count_24h"} <= set(names)
 
 
 def test_every_kind_of_event_is_counted_once() -> None:
-    counted = [t for a in AGGREGATES if a.op == "count" for t in a.event_types]
+    counted = [t for a in USER.aggregates if a.op == "count" for t in a.event_types]
     assert counted == list(EVENT_TYPES)
 
 
@@ -66,7 +70,8 @@ def test_session_aggregates_match_known_events() -> None:
 def test_every_feature_says_what_stands_in_for_it() -> None:
     kinds = {"int64": int, "float64": float, **dict.fromkeys(("vector", "string", "strings"), type(None))}
     for feature in FEATURES:
-        assert type(feature.default) is kinds[feature.dtype], feature.reference
+        if feature.source != "windowed" or feature in SERVICE_FEATURES:
+            assert type(feature.default) is kinds[feature.dtype], feature.reference
         assert feature.unit
         assert feature.description
         assert feature.view in VIEW_TTL_S
@@ -91,7 +96,8 @@ def test_session_values_come_in_the_order_of_the_features() -> None:
 def test_the_service_is_shopper_session_profile_and_vector() -> None:
     views = list(dict.fromkeys(f.view for f in SERVICE_FEATURES))
     assert views == ["user_activity", "session_activity", "user_profile", "user_intent_embedding"]
-    assert len(SERVICE_FEATURES) == 50 + len(SESSION_ACTIVITY) + len(USER_PROFILE_INPUTS) + 1
+    counted = [f for f in USER_ACTIVITY if f.default is not None]
+    assert len(SERVICE_FEATURES) == len(counted) + len(SESSION_ACTIVITY) + len(USER_PROFILE_INPUTS) + 1
 
 
 def test_a_profiles_numbers_are_model_inputs_and_at_least_0() -> None:
@@ -119,7 +125,12 @@ def test_the_hash_is_the_same_wherever_it_is_computed() -> None:
         ('"session_event_count", "count")', '"session_event_count", "count", ("view",))'),
         ("EMBEDDING_DIM = 384", "EMBEDDING_DIM = 256"),
         ("RECENT_QUERIES = 10", "RECENT_QUERIES = 5"),
-        ('            0,\n            "windowed"', '            1,\n            "windowed"'),
+        ('"viewed_item_count", "distinct", ("view",)', '"viewed_item_count", "distinct", ("click",)'),
+        (
+            '"price", "minor units", windows=_DAY),\n        Aggregate("last',
+            '"price", "cents", windows=_DAY),\n        Aggregate("last',
+        ),
+        ('("user_id", "category")', '("user_id", "brand")'),
     ],
 )
 def test_the_hash_changes_with_every_declaration(old: str, new: str) -> None:

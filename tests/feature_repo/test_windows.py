@@ -4,20 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.behavior import AGGREGATES, HOPS_S, WINDOWS
-from feature_repo.events import EVENT_TYPES, to_us
-from feature_repo.windows import (
-    DAY_US,
-    US,
-    Aggregate,
-    Tile,
-    Window,
-    hops_of,
-    needed_since,
-    tile_start,
-    tiles_of_event,
-    window_values,
-)
+from feature_repo.behavior import HOPS_S, WINDOWS
+from feature_repo.events import to_us
+from feature_repo.windows import DAY_US, US, Window, hops_of, needed_since, tile_start
 
 # A busy machine is no failure.
 unhurried = settings(deadline=None)
@@ -84,78 +73,6 @@ def test_an_event_and_the_start_of_its_tile_expire_together(
     assert (start >= window.tail(as_of)) == (event_time >= window.tail(as_of))
 
 
-events = st.lists(st.tuples(times, st.sampled_from(EVENT_TYPES), st.integers(0, 10**14)), max_size=25)
-
-
-def brute_force(happened: list[tuple[int, str, int]], as_of: int) -> list[int]:
-    values = []
-    for aggregate in AGGREGATES:
-        for window in WINDOWS:
-            matching = [
-                amount if aggregate.op == "sum" else 1
-                for at, event_type, amount in happened
-                if event_type in aggregate.event_types and covers(window, at, as_of)
-            ]
-            values.append(sum(matching))
-    return values
-
-
-def tiles(happened: list[tuple[int, str, int]]) -> list[Tile]:
-    return [t for event in happened for t in tiles_of_event(*event, AGGREGATES, HOPS_S)]
-
-
-@unhurried
-@given(events, times)
-def test_windows_summed_from_tiles_are_windows_summed_from_events(
-    happened: list[tuple[int, str, int]], as_of: int
-) -> None:
-    known = [event for event in happened if event[0] <= as_of]
-    assert window_values(tiles(known), as_of, WINDOWS, len(AGGREGATES)) == brute_force(known, as_of)
-
-
-@unhurried
-@given(events, times, st.integers(0, 60 * DAY_US))
-def test_windows_slide_past_the_newest_event(
-    happened: list[tuple[int, str, int]], newest: int, later_us: int
-) -> None:
-    known = [event for event in happened if event[0] <= newest]
-    as_of = newest + later_us
-    assert window_values(tiles(known), as_of, WINDOWS, len(AGGREGATES)) == brute_force(known, as_of)
-
-
-@unhurried
-@given(events, times)
-def test_before_the_newest_event_a_window_is_exact_to_one_hop(
-    happened: list[tuple[int, str, int]], as_of: int
-) -> None:
-    got = window_values(tiles(happened), as_of, WINDOWS, len(AGGREGATES))
-    exact = brute_force(happened, as_of)
-    for column, window in enumerate(WINDOWS):
-        hop_end = tile_start(as_of, window.hop_s) + window.hop_s * US
-        for row, aggregate in enumerate(AGGREGATES):
-            coming = [
-                aggregate.contribution(event_type, amount)
-                for at, event_type, amount in happened
-                if as_of < at < hop_end
-            ]
-            place = row * len(WINDOWS) + column
-            assert got[place] == exact[place] + sum(coming)
-
-
-@unhurried
-@given(events, times, st.data())
-def test_tiles_add_up_in_any_order_and_grouping(
-    happened: list[tuple[int, str, int]], as_of: int, data: st.DataObject
-) -> None:
-    singles = tiles(happened)
-    merged: dict[tuple[int, int, int], int] = {}
-    for tile in data.draw(st.permutations(singles)):
-        merged[tile[:3]] = merged.get(tile[:3], 0) + tile.value
-    grouped = [Tile(*key, value) for key, value in merged.items()]
-    count = len(AGGREGATES)
-    assert window_values(grouped, as_of, WINDOWS, count) == window_values(singles, as_of, WINDOWS, count)
-
-
 @unhurried
 @given(times, times, st.sampled_from(HOPS_S))
 def test_what_is_older_than_needed_is_never_asked_for_again(as_of: int, event_time: int, hop_s: int) -> None:
@@ -184,19 +101,6 @@ def test_a_dozen_instants_by_hand() -> None:
     assert month.tail(at("23:59:59.999999", 31)) == at("00:00:00", 1)
 
 
-def test_an_event_adds_one_tile_per_hop_to_each_aggregate_it_matches() -> None:
-    money = Aggregate("spent", "sum", ("purchase",), "amount")
-    count = Aggregate("seen", "count", ("view", "purchase"))
-    assert list(tiles_of_event(65 * US, "purchase", 250, (money, count), (60, 3_600))) == [
-        Tile(60, 60 * US, 0, 250),
-        Tile(3_600, 0, 0, 250),
-        Tile(60, 60 * US, 1, 1),
-        Tile(3_600, 0, 1, 1),
-    ]
-    assert list(tiles_of_event(65 * US, "view", 250, (money,), (60,))) == []
-    assert list(tiles_of_event(65 * US, "purchase", 0, (money,), (60,))) == []
-
-
 def test_hops_are_distinct_and_ascending() -> None:
     assert hops_of(WINDOWS) == (60, 900, 86_400)
 
@@ -205,9 +109,3 @@ def test_hops_are_distinct_and_ascending() -> None:
 def test_a_window_is_a_whole_number_of_hops(length_s: int, hop_s: int) -> None:
     with pytest.raises(ValueError, match="window odd: length"):
         Window("odd", length_s, hop_s)
-
-
-@pytest.mark.parametrize(("op", "value"), [("count", "amount"), ("sum", "one")])
-def test_a_count_counts_and_a_sum_sums(op: str, value: str) -> None:
-    with pytest.raises(ValueError, match="aggregate odd"):
-        Aggregate("odd", op, ("view",), value)

@@ -2,6 +2,7 @@
 takes seconds."""
 
 import importlib.util
+import json
 from functools import cache
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def write_user_tiles(
         "user_tiles",
         {"user_id": user_id},
         time_us,
-        tiles=("string_val", str([list(tile) for tile in tiles])),
+        tiles=("string_val", json.dumps(tiles)),
         newest_event_us=("null_val", None) if newest is None else ("int64_val", newest),
         last_session_us=("null_val", None) if last_us is None else ("int64_val", last_us),
         last_session_id=("null_val", None) if last_id is None else ("string_val", last_id),

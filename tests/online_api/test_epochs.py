@@ -1,3 +1,4 @@
+from feature_repo.behavior import ITEM, USER
 from online_api import keys
 from online_api.epochs import BlockingLedger
 from online_api.ledger import append, append_to_shards
@@ -85,7 +86,7 @@ def test_closing_counts_what_was_pending(blocking, settings, server):
     ledger = BlockingLedger(blocking, settings)
     blocking.do(append_to_shards([stamped("e1", item_id="lamp")], settings))
     ledger.close_epoch()
-    assert server.hget(keys.item_tiles(SHARDS, "lamp"), f"1:86400:{NOW // DAY}:0") == b"1"
+    assert server.hget(keys.live_tiles(SHARDS, ITEM, ("lamp",)), f"1:86400:{NOW // DAY}:0") == b"1"
     assert not server.hlen(keys.pending(keys.shard_of("u1", SHARDS)))
 
 
@@ -95,13 +96,13 @@ def test_prune_drops_covered_live_counts_and_nothing_else(blocking, settings, se
     blocking.do(append(old, settings))
     closed = ledger.close_epoch()
     blocking.do(append([stamped("e3", item_id="lamp")], settings))
-    before = set(server.hkeys(keys.item_tiles(SHARDS, "lamp")))
+    before = set(server.hkeys(keys.live_tiles(SHARDS, ITEM, ("lamp",))))
     assert ledger.prune(closed) > 0
-    assert not server.exists(keys.user_tiles(SHARDS, "u2"), keys.session_state(SHARDS, "u1", "s1"))
-    for key in (keys.user_tiles(SHARDS, "u1"), keys.item_tiles(SHARDS, "lamp")):
+    assert not server.exists(keys.live_tiles(SHARDS, USER, ("u2",)), keys.session_state(SHARDS, "u1", "s1"))
+    for key in (keys.live_tiles(SHARDS, USER, ("u1",)), keys.live_tiles(SHARDS, ITEM, ("lamp",))):
         left = server.hkeys(key)
         assert left and all(field.startswith(f"{closed + 1}:".encode()) for field in left)
-    assert set(server.hkeys(keys.item_tiles(SHARDS, "lamp"))) < before
+    assert set(server.hkeys(keys.live_tiles(SHARDS, ITEM, ("lamp",)))) < before
     assert not list(server.scan_iter("intent:{*}:applied:1"))
     assert not list(server.scan_iter("intent:{*}:touched:1"))
     assert ledger.prune(closed) == 0

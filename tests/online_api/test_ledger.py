@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from feature_repo.behavior import DEFINITIONS_HASH
+from feature_repo.behavior import DEFINITIONS_HASH, ITEM, USER
 from feature_repo.sequence import step_of
 from online_api import keys
 from online_api.epochs import BlockingLedger
@@ -26,7 +26,7 @@ def live(server, key):
 
 def item_views(server, item_id="lamp"):
     """The item's view counts over hops of a day, in all epochs."""
-    tiles = live(server, keys.item_tiles(SHARDS, item_id))
+    tiles = live(server, keys.live_tiles(SHARDS, ITEM, (item_id,)))
     return sum(int(value) for field, value in tiles.items() if ":86400:" in field)
 
 
@@ -38,7 +38,7 @@ def test_accepts_once_whatever_is_sent_again(blocking, settings):
 
 def test_first_accepted_wins(blocking, settings, server):
     blocking.do(append([stamped("e1", "view"), stamped("e1", "purchase", price=100)], settings))
-    fields = live(server, keys.user_tiles(SHARDS, "u1"))
+    fields = live(server, keys.live_tiles(SHARDS, USER, ("u1",)))
     assert f"1:86400:{NOW // DAY}:0" in fields
     assert not any(field.endswith((":7", ":9")) for field in fields)
 
@@ -68,12 +68,12 @@ def test_live_tiles_are_as_the_contract_says(blocking, settings, server):
     }
     carts = {f"1:{hop}:{NOW // (hop * SECOND)}:3": "1" for hop in (60, 900, 86_400)}
     last = {"1:newest": str(at), "1:session": f"{at}|s1", "1:seq": "2"}
-    assert live(server, f"{tag}{DEFINITIONS_HASH}:u:u1") == {**tiles, **carts, **last}
+    assert live(server, f"{tag}{DEFINITIONS_HASH}:user:u1") == {**tiles, **carts, **last}
     assert live(server, f"{tag}{DEFINITIONS_HASH}:s:u1\x1fs1") == {
         "1:0": "2", "1:4": "1", "1:6": "1", "1:8": "70", "1:9": str(NOW), "1:10": str(at),
         "1:steps": "".join(step_record(step_of(e.event_time, e.event_type, e.item_id)) for e in (buy, cart)),
     }  # fmt: skip
-    assert live(server, keys.item_tiles(SHARDS, "lamp")) == {**tiles, "1:newest": str(at)}
+    assert live(server, keys.live_tiles(SHARDS, ITEM, ("lamp",))) == {**tiles, "1:newest": str(at)}
     assert int(server.get(keys.CLOCK)) == at
 
 
@@ -86,7 +86,7 @@ def test_sums_are_exact_beyond_doubles(blocking, settings, server):
     blocking.do(append(events, settings))
     expected = 199 * (price - 1) * (quantity - 1)
     assert expected > 2**53 and expected % 2  # no double is this number
-    for key in (keys.user_tiles(SHARDS, "u1"), keys.item_tiles(SHARDS, "lamp")):
+    for key in (keys.live_tiles(SHARDS, USER, ("u1",)), keys.live_tiles(SHARDS, ITEM, ("lamp",))):
         assert live(server, key)[f"1:86400:{NOW // DAY}:9"] == str(expected)
 
 
@@ -94,17 +94,17 @@ def test_aggregate_consent_counts_for_the_item_only(blocking, settings, server):
     event = stamped("e1", session_id="s1", item_id="lamp", consent="aggregate")
     blocking.do(append([event], settings))
     assert item_views(server) == 1
-    assert not server.exists(keys.user_tiles(SHARDS, "u1"), keys.session_state(SHARDS, "u1", "s1"))
+    assert not server.exists(keys.live_tiles(SHARDS, USER, ("u1",)), keys.session_state(SHARDS, "u1", "s1"))
     assert server.xlen(keys.log(keys.shard_of("u1", SHARDS))) == 1
 
 
 def test_newest_session_is_by_event_time_then_name(blocking, settings, server):
     for event_id, time, session in (("1", NOW, "b"), ("2", NOW, "a"), ("3", NOW - 1, "z")):
         blocking.do(append([stamped(event_id, event_time=time, session_id=session)], settings))
-    fields = live(server, keys.user_tiles(SHARDS, "u1"))
+    fields = live(server, keys.live_tiles(SHARDS, USER, ("u1",)))
     assert fields["1:session"] == f"{NOW}|b"
     blocking.do(append([stamped("4", event_time=NOW, session_id="é|x")], settings))
-    assert live(server, keys.user_tiles(SHARDS, "u1"))["1:session"] == f"{NOW}|é|x"
+    assert live(server, keys.live_tiles(SHARDS, USER, ("u1",)))["1:session"] == f"{NOW}|é|x"
 
 
 def test_batch_cut_short_after_the_shoppers_is_finished_once(blocking, settings, server):
@@ -185,7 +185,7 @@ def test_shopper_data_finds_every_key_that_names_the_shopper(blocking, settings,
     shard = keys.shard_of(user, SHARDS)
     assert found == {
         keys.ids(shard, user).encode(),
-        keys.user_tiles(SHARDS, user).encode(),
+        keys.live_tiles(SHARDS, USER, (user,)).encode(),
         keys.session_state(SHARDS, user, "s1").encode(),
         entity_key({"user_id": user}),
         entity_key({"user_id": user, "session_id": "s]1"}),

@@ -7,10 +7,12 @@ Times are microseconds UTC.
 
 from collections import Counter
 from collections.abc import Iterable
+from hashlib import md5
 from itertools import pairwise
 from zlib import crc32
 
-from feature_repo.behavior import AGGREGATES, SESSION_AGGREGATES, WINDOWS
+from feature_repo.aggregates import Activity, Aggregate
+from feature_repo.behavior import ACTIVITIES, SESSION_AGGREGATES, WINDOWS
 from feature_repo.events import EVENT_TYPES, LedgerEvent
 
 SECOND = 1_000_000
@@ -22,31 +24,79 @@ def covered(event_time: int, as_of: int, length_s: int, hop_s: int) -> bool:
     return tail <= event_time <= as_of
 
 
-def concerns(event: LedgerEvent, entity: str, entity_id: str) -> bool:
+def concerns(event: LedgerEvent, entity: str | Activity, entity_id: str | tuple[str, ...]) -> bool:
     """A shopper's numbers know only events given for personalisation; an item's know them all."""
-    if entity == "item":
-        return event.item_id == entity_id
-    return event.user_id == entity_id and event.consent == "personalize"
+    keys = declared(entity).keys
+    wanted = (entity_id,) if isinstance(entity_id, str) else entity_id
+    if "user_id" in keys and event.consent != "personalize":
+        return False
+    return tuple(getattr(event, key) for key in keys) == wanted
 
 
-def worth(event: LedgerEvent, value: str) -> int:
-    if value == "one":
-        return 1
-    return 0 if event.price is None else event.price * event.quantity
+def declared(entity: str | Activity) -> Activity:
+    return next(a for a in ACTIVITIES if a.name == entity) if isinstance(entity, str) else entity
 
 
-def window_values(events: Iterable[LedgerEvent], entity: str, entity_id: str, as_of: int) -> dict[str, int]:
-    """Every windowed feature of a shopper (`user`) or an item (`item`) at `as_of`."""
+def worth(event: LedgerEvent, value: str):
+    if value == "amount":
+        return 0 if event.price is None else event.price * event.quantity
+    return getattr(event, value)
+
+
+def passes(event: LedgerEvent, aggregate: Aggregate) -> bool:
+    if event.event_type not in aggregate.event_types:
+        return False
+    for where in aggregate.where:
+        value = worth(event, where.field)
+        if value is None or (where.among and value not in where.among):
+            return False
+        if where.at_least is not None and value < where.at_least:
+            return False
+        if where.at_most is not None and value > where.at_most:
+            return False
+    return True
+
+
+def answer(aggregate: Aggregate, events: list[LedgerEvent]) -> int | str | None:
+    """An aggregate over the events of a window, by the sentence that says what its operation is."""
+    if aggregate.op == "count":
+        return len(events)
+    told = [(e.event_time, worth(e, aggregate.field)) for e in events]
+    told = [(time, value) for time, value in told if value is not None]
+    values = [value for _, value in told]
+    if aggregate.op == "sum":
+        return sum(values)
+    if aggregate.op == "distinct":
+        return different(values)
+    if not told:
+        return None
+    if aggregate.op == "last":
+        return max(told)[1]
+    return min(values) if aggregate.op == "min" else max(values)
+
+
+def different(values: list) -> int:
+    """Exact below 256; from there on (256 - 1) over the share of the range below the 256th hash."""
+    hashes = sorted({int(md5(str(v).encode()).hexdigest()[:13], 16) for v in values})
+    return len(hashes) if len(hashes) < 256 else 255 * 16**13 // hashes[255]
+
+
+def window_values(events: Iterable[LedgerEvent], entity: str | Activity, entity_id, as_of: int) -> dict:
+    """Every windowed feature at `as_of` of a shopper (`user`), an item (`item`) and so on."""
     own = [e for e in events if concerns(e, entity, entity_id)]
     return {
-        f"{aggregate.name}_{window.name}": sum(
-            worth(event, aggregate.value)
-            for event in own
-            if event.event_type in aggregate.event_types
-            and covered(event.event_time, as_of, window.length_s, window.hop_s)
+        f"{aggregate.name}_{window.name}": answer(
+            aggregate,
+            [
+                event
+                for event in own
+                if passes(event, aggregate)
+                and covered(event.event_time, as_of, window.length_s, window.hop_s)
+            ],
         )
-        for aggregate in AGGREGATES
+        for aggregate in declared(entity).aggregates
         for window in WINDOWS
+        if not aggregate.windows or window.name in aggregate.windows
     }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from feature_repo.aggregates import Activity
 from feature_repo.events import LedgerEvent
 from spark_jobs.jobs.tables import LEDGER
 from spark_jobs.ledger_files import Position, ledger_table
@@ -21,10 +22,12 @@ def event_frame(spark: SparkSession, events: Iterable[LedgerEvent]) -> DataFrame
     return with_amount(ledger_frame(spark, events))
 
 
-def instants(spark: SparkSession, rows: Iterable[tuple[str, int]], entity_column: str) -> DataFrame:
-    """Rows of entity and event_timestamp out of (id, microseconds)."""
-    frame = spark.createDataFrame(list(rows), f"{entity_column} string, us bigint")
-    return frame.select(entity_column, F.timestamp_micros("us").alias("event_timestamp"))
+def instants(spark: SparkSession, rows: Iterable[tuple], activity: Activity) -> DataFrame:
+    """Rows of the activity's keys and event_timestamp out of (*keys, microseconds)."""
+    frame = spark.createDataFrame(
+        list(rows), "".join(f"{key} string, " for key in activity.keys) + "us bigint"
+    )
+    return frame.select(*activity.keys, F.timestamp_micros("us").alias("event_timestamp"))
 
 
 def values_by_instant(

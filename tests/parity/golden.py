@@ -165,6 +165,7 @@ QUESTIONS = [
         table("""
                             10m   1h  24h   7d  30d
         view_count            .    1    1    3    4
+        viewed_item_count     .    .    1    .    .
         add_to_cart_count     .    1    1    1    1
         purchase_count        1    1    1    1    1
         purchase_amount    5000 5000 5000 5000 5000
@@ -179,6 +180,7 @@ QUESTIONS = [
         table("""
                             10m   1h  24h   7d  30d
         view_count            .    1    1    2    3
+        viewed_item_count     .    .    1    .    .
         add_to_cart_count     .    .    1    1    1
         purchase_count        1    2    2    2    2
         purchase_amount       . 5000 5000 5000 5000
@@ -193,6 +195,7 @@ QUESTIONS = [
         table("""
                             10m   1h  24h   7d  30d
         view_count            1    2    2    3    4
+        viewed_item_count     .    .    1    .    .
         add_to_cart_count     .    .    1    1    1
         purchase_count        1    2    2    2    2
         purchase_amount       . 5000 5000 5000 5000
@@ -206,6 +209,7 @@ QUESTIONS = [
         table("""
                             10m   1h  24h   7d  30d
         view_count            .    1    2    3    4
+        viewed_item_count     .    .    1    .    .
         add_to_cart_count     .    .    1    1    1
         purchase_count        1    2    2    2    2
         purchase_amount       . 5000 5000 5000 5000
@@ -219,6 +223,7 @@ QUESTIONS = [
         table("""
                             10m   1h  24h   7d  30d
         view_count            1    2    3    4    5
+        viewed_item_count     .    .    1    .    .
         add_to_cart_count     .    .    1    1    1
         purchase_count        .    2    2    2    2
         purchase_amount       . 5000 5000 5000 5000
@@ -233,6 +238,7 @@ QUESTIONS = [
         table("""
                             10m   1h  24h   7d  30d
         view_count            .    .    1    3    5
+        viewed_item_count     .    .    1    .    .
         add_to_cart_count     .    .    .    1    1
         purchase_count        .    .    1    2    2
         purchase_amount       .    .    . 5000 5000

@@ -26,6 +26,7 @@ def random_events(
     users: Sequence[str] = ("u1", "u2", "顾客"),
     items: Sequence[str | None] = ("i1", "i2", None),
     sessions: Sequence[str | None] = ("s1", "s2", None, None),
+    categories: Sequence[str | None] = ("shoes", "鞋", None),
 ) -> list[LedgerEvent]:
     """Half of them in the last two days, some at one and the same instant, in no order."""
     rng, events = random.Random(seed), []
@@ -45,14 +46,14 @@ def random_events(
                 received_at=at,
                 session_id=rng.choice(sessions),
                 item_id=rng.choice(items),
-                category=None,
-                brand=None,
+                category=rng.choice(categories),
+                brand=rng.choice(("a", "b", None)),
                 price=price,
                 currency="USD",
                 quantity=rng.randrange(1, 4),
                 query=None,
                 text=None,
-                scenario=None,
+                scenario=rng.choice(("search", "recommendation", None)),
                 consent=rng.choice(("personalize", "personalize", "personalize", "aggregate")),
             )
         )

@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from feature_repo.behavior import SESSION_ACTIVITY
+from feature_repo.behavior import ITEM, SESSION_ACTIVITY, USER
 from feature_repo.events import LedgerEvent
 from spark_jobs.transforms.contributions import event_contributions
 from spark_jobs.transforms.point_in_time import feature_names, window_values_at
@@ -18,7 +18,6 @@ from tests.parity.golden import (
     us,
 )
 
-ENTITY_COLUMNS = {"user": "user_id", "item": "item_id"}
 SESSION_FEATURES = [f.name for f in SESSION_ACTIVITY]
 
 
@@ -68,13 +67,14 @@ def all_positions(questions: list) -> list[LedgerEvent]:
     ]
 
 
-@pytest.mark.parametrize("entity", ["user", "item"])
-def test_spark_meets_the_windows(spark, entity):
-    column, questions = ENTITY_COLUMNS[entity], [q for q in QUESTIONS if q.entity == entity]
+@pytest.mark.parametrize("activity", [USER, ITEM], ids=lambda a: a.name)
+def test_spark_meets_the_windows(spark, activity):
+    questions = [q for q in QUESTIONS if q.entity == activity.name]
     keys = [(known_after(q.after, q.entity_id), us(q.as_of)) for q in questions]
-    rows = instants(spark, keys, column)
-    history = event_contributions(event_frame(spark, all_positions(questions)), column)
-    answers = values_by_instant(window_values_at(rows, history, column), [column], feature_names())
+    rows = instants(spark, keys, activity)
+    history = event_contributions(event_frame(spark, all_positions(questions)), activity)
+    found = window_values_at(rows, history, activity)
+    answers = values_by_instant(found, list(activity.keys), feature_names(activity))
     for question, key in zip(questions, keys, strict=True):
         assert counted(answers[key]) == question.values, question
 

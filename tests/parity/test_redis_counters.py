@@ -2,21 +2,28 @@
 
 # ruff: noqa: F811  (imported fixtures are asked for by name)
 
+import json
 import random
+from itertools import product
 
 import pytest
 
+from feature_repo.aggregates import Activity
 from feature_repo.behavior import (
-    AGGREGATES,
+    ACTIVITIES,
     DEFINITIONS_HASH,
-    HOPS_S,
-    ITEM_ACTIVITY,
+    ITEM,
     SESSION_ACTIVITY,
     SESSION_AGGREGATES,
-    USER_ACTIVITY,
+    USER,
+    USER_CATEGORY,
+    WINDOWS,
+)
+from feature_repo.behavior import (
+    windowed as features_of,
 )
 from feature_repo.events import EVENT_TYPES, LedgerEvent, rfc3339
-from feature_repo.windows import tiles_of_event
+from feature_repo.tiles import Tiling
 from online_api.epochs import BlockingLedger
 from tests.online_api.client import Client, running
 from tests.online_api.events import DAY, HOUR, MINUTE, NOW
@@ -25,17 +32,16 @@ from tests.online_api.fixtures import blocking, redis_url, server, settings  # n
 from tests.oracle import brute_force
 from tests.parity.golden import QUESTIONS, SESSION_QUESTIONS, STREAM, us
 
-VIEWS = {"user": USER_ACTIVITY, "item": ITEM_ACTIVITY}
 
-
-def windowed(client: Client, entity: str, entity_id: str, as_of: int) -> dict[str, int]:
+def windowed(client: Client, activity: Activity, entity: tuple[str, ...], as_of: int) -> dict:
+    features = features_of(activity)
     body = {
-        "features": [f.reference for f in VIEWS[entity]],
-        "entities": {f"{entity}_id": [entity_id]},
+        "features": [f.reference for f in features],
+        "entities": {key: [value] for key, value in zip(activity.keys, entity, strict=True)},
         "as_of": rfc3339(as_of),
     }
     answer = client.ok("/v1/features", body)
-    return {f.name: r["values"][0] for f, r in zip(VIEWS[entity], answer["results"], strict=True)}
+    return {f.name: r["values"][0] for f, r in zip(features, answer["results"], strict=True)}
 
 
 def of_session(client: Client, user_id: str, session_id: str, as_of: int) -> dict:
@@ -59,6 +65,9 @@ def answer_of(response: dict) -> str:
     return "accepted" if response["accepted"] else "duplicate"
 
 
+BY_NAME = {activity.name: activity for activity in ACTIVITIES}
+
+
 def test_api_meets_the_golden_stream(settings, blocking):
     ledger, epoch = BlockingLedger(blocking, settings), 1
     with running(settings) as client:
@@ -71,7 +80,7 @@ def test_api_meets_the_golden_stream(settings, blocking):
             for question in QUESTIONS:
                 if question.after == position:
                     at = us(question.as_of)
-                    found = windowed(client, question.entity, question.entity_id, at)
+                    found = windowed(client, BY_NAME[question.entity], (question.entity_id,), at)
                     assert counted(found) == question.values, question
             for question in SESSION_QUESTIONS:
                 if question.after == position:
@@ -87,6 +96,12 @@ class Shop:
     """A stream of arrivals at a running API, with what landing and materialization do beside it."""
 
     USERS, ITEMS, SESSIONS = ("u1", "阿明", "u|3"), ("lamp", "mug:1", "灯"), ("s1", "s|2", None)
+    CATEGORIES = ("shoes|x", "鞋:1")
+    ENTITIES = (
+        *((USER, (user,)) for user in USERS),
+        *((ITEM, (item,)) for item in ITEMS),
+        *((USER_CATEGORY, entity) for entity in product(USERS, CATEGORIES)),
+    )
 
     def __init__(self, seed: int, client: Client, ledger: BlockingLedger, server) -> None:
         self.random = random.Random(seed)
@@ -107,6 +122,7 @@ class Shop:
         optional = {
             "session_id": chosen.choice(self.SESSIONS),
             "item_id": chosen.choice([*self.ITEMS, None]),
+            "category": chosen.choice([*self.CATEGORIES, None]),
             "price": chosen.choice([None, 0, 999, 10**10]),
             "quantity": chosen.choice([None, 3, 10_000]),
             "consent": chosen.choice([None, None, None, "aggregate"]),
@@ -138,7 +154,7 @@ class Shop:
             write_user_tiles(
                 self.server,
                 user,
-                tiles(own),
+                tiles(own, USER),
                 self.client.now,
                 self.landed,
                 newest,
@@ -152,13 +168,13 @@ class Shop:
                     state=("string_val", str(state).replace("'", '"')),
                     steps=("string_val", str([list(s) for s in steps_of(own, user, session)])),
                 )
-        for item in self.ITEMS:
-            own = [e for e in self.events if e.item_id == item]
+        for activity, entity in self.ENTITIES[len(self.USERS) :]:
+            own = [e for e in self.events if brute_force.concerns(e, activity, entity)]
             newest = max((e.event_time for e in own), default=0)
             self.write(
-                "item_tiles",
-                {"item_id": item},
-                tiles=("string_val", str([list(t) for t in tiles(own)])),
+                activity.tiles,
+                dict(zip(activity.keys, entity, strict=True)),
+                tiles=("string_val", json.dumps(tiles(own, activity))),
                 newest_event_us=("int64_val", newest),
             )
         self.ledger.prune(self.materialized)
@@ -174,12 +190,8 @@ def steps_of(events: list[LedgerEvent], user_id: str, session_id: str) -> list[t
     return [brute_force.step(e) for e in brute_force.newest_events(events, user_id, session_id, 2**62)]
 
 
-def tiles(events: list[LedgerEvent]) -> list[tuple]:
-    return [
-        tuple(tile)
-        for e in events
-        for tile in tiles_of_event(e.event_time, e.event_type, e.amount, AGGREGATES, HOPS_S)
-    ]
+def tiles(events: list[LedgerEvent], activity: Activity) -> list[tuple]:
+    return [tuple(tile) for e in events for tile in Tiling(activity, WINDOWS).tiles(e)]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -202,13 +214,15 @@ def test_api_agrees_with_the_oracle_on_generated_streams(settings, blocking, ser
         assert len(shop.events) > 100
         for step, (at, received, found) in asked:
             known = [e for e in shop.events if e.received_at <= received]
-            for (entity, name), values in found.items():
-                assert values == expected(known, entity, name, at), (seed, step, entity, name)
+            for (activity, name), values in found.items():
+                assert values == expected(known, activity, name, at), (seed, step, activity, name)
 
 
 def answers(shop: Shop, as_of: int) -> tuple:
-    found = {("user", u): windowed(shop.client, "user", u, as_of) for u in shop.USERS}
-    found |= {("item", i): windowed(shop.client, "item", i, as_of) for i in shop.ITEMS}
+    found = {
+        (activity.name, entity): windowed(shop.client, activity, entity, as_of)
+        for activity, entity in shop.ENTITIES
+    }
     for user in shop.USERS:
         for session in filter(None, shop.SESSIONS):
             found["session", (user, session)] = of_session(shop.client, user, session, as_of)

@@ -1,12 +1,13 @@
 import random
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from feature_repo.behavior import WINDOWS
+from feature_repo.aggregates import Activity
+from feature_repo.behavior import ACTIVITIES, USER, WINDOWS
 from feature_repo.windows import DAY_US, US, Window
 from spark_jobs.lake import day_bounds
 from spark_jobs.transforms.contributions import event_contributions
@@ -20,59 +21,66 @@ from spark_jobs.transforms.point_in_time import (
 from spark_jobs.transforms.session_history import session_rows
 from spark_jobs.transforms.tiles import day_tiles, session_tiles
 from tests.oracle import brute_force
+from tests.parity.activities import BY_ITEM, BY_USER_AND_CATEGORY
 from tests.parity.frames import event_frame, instants, values_by_instant
 from tests.parity.streams import instant, random_events
 
 DAY, NEXT_DAY = day_bounds("2024-03-10")
 MONTH_BEFORE = DAY - 34 * DAY_US
-ENTITIES = {
-    "user": ("user_id", ("u1", "u2", "顾客", "stranger")),
-    "item": ("item_id", ("i1", "i2")),
-}
+USERS, ITEMS, CATEGORIES = ("u1", "u2", "顾客", "stranger"), ("i1", "i2"), ("shoes", "鞋")
+IDS = {"user_id": USERS, "item_id": ITEMS, "category": CATEGORIES}
+DECLARED = pytest.mark.parametrize(
+    "activity", (*ACTIVITIES, BY_ITEM, BY_USER_AND_CATEGORY), ids=lambda a: a.name
+)
 
 
-@pytest.mark.parametrize("entity", ENTITIES)
-def test_windows_of_raw_events_and_of_tiles_equal_the_oracle(spark, entity):
-    column, ids = ENTITIES[entity]
+def entities(activity: Activity) -> list[tuple[str, ...]]:
+    return list(product(*(IDS[key] for key in activity.keys)))
+
+
+@DECLARED
+def test_windows_of_raw_events_and_of_tiles_equal_the_oracle(spark, activity):
+    ids = entities(activity)
     events = random_events(1, 400, MONTH_BEFORE, NEXT_DAY)
     rng = random.Random(2)
-    asked = {(rng.choice(ids), instant(rng, DAY, NEXT_DAY + DAY_US)) for _ in range(80)}
-    asked |= {(ids[0], e.event_time) for e in events[:40] if e.event_time >= DAY}
+    asked = {(*rng.choice(ids), instant(rng, DAY, NEXT_DAY + DAY_US)) for _ in range(80)}
+    asked |= {(*ids[0], e.event_time) for e in events[:40] if e.event_time >= DAY}
     frame = event_frame(spark, events)
-    rows = instants(spark, asked, column)
+    rows = instants(spark, asked, activity)
     histories = {
-        "raw": event_contributions(frame, column),
-        "tiles": history_before(frame, day_tiles(frame, column), column, DAY),
+        "raw": event_contributions(frame, activity),
+        "tiles": history_before(frame, day_tiles(frame, activity), activity, DAY),
     }
     for name, history in histories.items():
-        found = values_by_instant(window_values_at(rows, history, column), [column], feature_names())
+        answers = window_values_at(rows, history, activity)
+        found = values_by_instant(answers, list(activity.keys), feature_names(activity))
         assert set(found) == asked
-        for entity_id, at in asked:
-            expected = brute_force.window_values(events, entity, entity_id, at)
-            assert found[entity_id, at] == expected, (name, entity_id, at)
+        for *entity, at in asked:
+            expected = brute_force.window_values(events, activity, tuple(entity), at)
+            assert found[*entity, at] == expected, (name, entity, at)
 
 
-@pytest.mark.parametrize("entity", ENTITIES)
-def test_newest_change_row_is_right_at_any_later_time(spark, entity):
-    column, ids = ENTITIES[entity]
+@DECLARED
+def test_newest_change_row_is_right_at_any_later_time(spark, activity):
     events = random_events(3, 300, MONTH_BEFORE, NEXT_DAY)
     frame, last = event_frame(spark, events), NEXT_DAY + 40 * DAY_US
-    history = history_before(frame, day_tiles(frame, column), column, DAY)
-    rows = values_by_instant(change_rows(history, column, DAY, last), [column], feature_names())
-    assert all(DAY <= at < last for _, at in rows)
+    history = history_before(frame, day_tiles(frame, activity), activity, DAY)
+    changes = change_rows(history, activity, DAY, last)
+    rows = values_by_instant(changes, list(activity.keys), feature_names(activity))
+    assert all(DAY <= at < last for *_, at in rows)
     rng = random.Random(4)
-    for entity_id in ids:
-        own = sorted(at for owner, at in rows if owner == entity_id)
+    for entity in entities(activity):
+        own = sorted(at for *owner, at in rows if tuple(owner) == entity)
         moments = [instant(rng, DAY, last) for _ in range(40)]
         moments += [at + shift for at in rng.sample(own, min(20, len(own))) for shift in (-1, 0)]
         for moment in moments:
             before = [at for at in own if at <= moment]
-            expected = brute_force.window_values(events, entity, entity_id, moment)
+            expected = brute_force.window_values(events, activity, entity, moment)
             if before:
-                assert rows[entity_id, before[-1]] == expected, (entity_id, moment)
+                assert rows[*entity, before[-1]] == expected, (entity, moment)
             elif moment >= DAY:
                 # nothing has changed since the day began
-                assert expected == brute_force.window_values(events, entity, entity_id, DAY)
+                assert expected == brute_force.window_values(events, activity, entity, DAY)
 
 
 def test_rows_do_not_know_what_comes_after_them(spark):
@@ -90,11 +98,9 @@ def test_rows_do_not_know_what_comes_after_them(spark):
         seen_at_row = replace(views[1], event_id="row", event_time=at)
         events += [replace(e, user_id=name) for e in (*views, seen_at_row, *extra)]
     frame = event_frame(spark, events)
-    rows = instants(spark, [(name, at) for name in planted], "user_id")
+    rows = instants(spark, [(name, at) for name in planted], USER)
     windows = values_by_instant(
-        window_values_at(rows, event_contributions(frame, "user_id"), "user_id"),
-        ["user_id"],
-        feature_names(),
+        window_values_at(rows, event_contributions(frame, USER), USER), ["user_id"], feature_names(USER)
     )
     sessions = values_by_instant(
         session_rows(frame, session_tiles(frame), DAY),

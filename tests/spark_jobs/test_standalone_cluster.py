@@ -142,6 +142,6 @@ def test_every_job_runs_alone_on_a_cluster(submit, cleaned, tmp_path):
 
     rows, out = tmp_path / "rows.csv", tmp_path / "out"
     rows.write_text(f"item_id,event_timestamp\ni1,{DAY} 12:00:00\n", "utf-8")
-    arguments = ["--rows", str(rows), "--out", str(out), "--entity", "item_id"]
+    arguments = ["--rows", str(rows), "--out", str(out), "--activity", "item"]
     submit("point_in_time", "--lake", str(lake.root), *arguments)
     assert list(out.glob("*.parquet"))

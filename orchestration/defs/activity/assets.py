@@ -2,6 +2,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
+from feature_repo.behavior import ACTIVITIES
 from orchestration.defs.events.assets import clean_events
 from orchestration.gated import contract_of, days_to_run, measure, publish_if_sound
 from orchestration.partitions import ONE_RUN, days, with_history
@@ -13,8 +14,10 @@ from spark_jobs.jobs.command import now_us
 from spark_jobs.lake import TAIL, Lake
 
 TABLES = {
-    "user_activity": ("user_day_tiles", "Every window of each shopper, a row at each instant one changes."),
-    "item_activity": ("item_day_tiles", "Every window of each item, a row at each instant one changes."),
+    **{
+        a.view: (a.day_tiles, f"Every window of each {a.noun}, a row at each instant one changes.")
+        for a in ACTIVITIES
+    },
     "session_activity": ("session_day_tiles", "Each client session so far, a row at each of its events."),
 }
 
@@ -43,11 +46,10 @@ def activity(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platf
     reaches_newest = run_days[-1] == max(platform.lake.ledger_days())
     measured = measure(platform, job.run, run_days, created_at=now_us(), tail=reaches_newest)
     suite_of = {
-        "user_activity": suites.user_activity(),
-        "item_activity": suites.item_activity(),
+        **{a.view: suites.activity(a) for a in ACTIVITIES},
         "session_activity": suites.session_activity(),
     }
-    tails = {table: [TAIL] for table in ("user_activity", "item_activity")} if reaches_newest else {}
+    tails = {a.view: [TAIL] for a in ACTIVITIES} if reaches_newest else {}
     yield from publish_if_sound(platform, suite_of, run_days, measured, epochs, tails)
 
 

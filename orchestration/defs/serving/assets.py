@@ -1,9 +1,11 @@
 import dagster as dg
 
+from feature_repo.behavior import ACTIVITIES
 from feature_repo.definitions.tables import VIEWS
 from orchestration.defs.activity.assets import TABLES as ACTIVITY
 from orchestration.defs.profiles.assets import VIEWS as PROFILES
 from orchestration.defs.text.assets import VIEWS as EMBEDDINGS
+from orchestration.defs.tiles.assets import TABLES as DAY_TILES
 from orchestration.gated import contract_of, measure, publish_if_sound
 from orchestration.in_service import Materialization, imports_in_tiles, note_end, note_start
 from orchestration.quality import suites
@@ -14,8 +16,10 @@ from spark_jobs.jobs.command import now_us
 from spark_jobs.lake import CURRENT
 
 STATE = {
-    "user_tiles": "The tiles of each shopper that some window still needs, in one row.",
-    "item_tiles": "The tiles of each item that some window still needs, in one row.",
+    **{
+        activity.tiles: f"The tiles of each {activity.noun} that some window still needs, in one row."
+        for activity in ACTIVITIES
+    },
     "session_state": "The running aggregates of each recent client session.",
 }
 
@@ -25,7 +29,7 @@ STATE = {
     specs=[
         dg.AssetSpec(
             table,
-            deps=["user_day_tiles", "item_day_tiles", "session_day_tiles"],
+            deps=[*DAY_TILES],
             group_name="serving",
             kinds={"spark", "feast"},
             owners=["team:data-platform"],
@@ -43,8 +47,7 @@ def serving_state(platform: dg.ResourceParam[Platform]):
         imports = imports_in_tiles(lake)
         measured = measure(platform, job.run, as_of, covered, created_at=now_us())
     suite_of = {
-        "user_tiles": suites.user_tiles(),
-        "item_tiles": suites.item_tiles(),
+        **{activity.tiles: suites.serving_tiles(activity) for activity in ACTIVITIES},
         "session_state": suites.session_state(),
     }
     yield from publish_if_sound(platform, suite_of, [CURRENT], {**measured, "covered epoch": covered})

@@ -1,5 +1,6 @@
 import dagster as dg
 
+from feature_repo.behavior import ACTIVITIES
 from orchestration.defs.events.assets import clean_events
 from orchestration.gated import contract_of, days_to_run, measure, publish_if_sound
 from orchestration.partitions import ONE_RUN, days
@@ -9,8 +10,10 @@ from orchestration.resources import Platform
 from spark_jobs.jobs import day_tiles as job
 
 TABLES = {
-    "user_day_tiles": "Partial aggregates of each shopper, by hop: what every window is summed from.",
-    "item_day_tiles": "Partial aggregates of each item, by hop.",
+    **{
+        activity.day_tiles: f"Partial aggregates of each {activity.noun} by hop, which windows are made of."
+        for activity in ACTIVITIES
+    },
     "session_day_tiles": "Partial aggregates of each client session.",
 }
 
@@ -37,8 +40,7 @@ def day_tiles(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Plat
     measured = measure(platform, job.run, run_days)
     first, last = run_days[0], run_days[-1]
     suite_of = {
-        "user_day_tiles": day_tiles_suite("user_day_tiles", first, last),
-        "item_day_tiles": day_tiles_suite("item_day_tiles", first, last),
+        **{activity.day_tiles: day_tiles_suite(activity, first, last) for activity in ACTIVITIES},
         "session_day_tiles": session_day_tiles(first, last),
     }
     with platform.lake.exclusive("tiles"):

@@ -10,15 +10,16 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from feature_repo.aggregates import Activity
 from feature_repo.behavior import (
-    AGGREGATES,
     DEFINITIONS_HASH,
     EMBEDDING_DIM,
-    ITEM_ACTIVITY,
+    ITEM,
     SESSION_ACTIVITY,
-    USER_ACTIVITY,
+    USER,
+    USER_CATEGORY,
     WINDOWS,
-    Feature,
+    windowed,
 )
 from feature_repo.windows import US
 from orchestration.quality import suites
@@ -70,13 +71,14 @@ def item_of_day(i: int) -> dict:
     return {**named, "median_price": 100 if i else None, "priced_events": i}
 
 
-def change_row(entity: str, features: tuple[Feature, ...]) -> Callable[[int], dict]:
+def change_row(activity: Activity) -> Callable[[int], dict]:
     def row(i: int) -> dict:
         at = START + timedelta(seconds=i // 2)
-        values = dict.fromkeys((f.name for f in features), 0)
-        for a in AGGREGATES[:2]:
-            values |= {a.feature(w): i + n for n, w in enumerate(WINDOWS)}
-        return {entity: f"x{i % 2}", "event_timestamp": at, "created_timestamp": at, **values}
+        values = {f.name: "shoes" if f.dtype == "string" else f.default for f in windowed(activity)}
+        for a in activity.aggregates[:2]:
+            values |= {a.feature(w): i + n for n, w in enumerate(a.windows_of(WINDOWS))}
+        keys = {key: f"x{i % 2}" for key in activity.keys}
+        return {**keys, "event_timestamp": at, "created_timestamp": at, **values}
 
     return row
 
@@ -108,7 +110,17 @@ def serving(**columns: object) -> dict:
     return {**columns, **snapshot, "definitions_hash": DEFINITIONS_HASH}
 
 
-TILES = json.dumps([[60, START_US, 0, 2], [86_400, START_US, len(AGGREGATES) - 1, 199]])
+POSITIONS = {a.op: i for i, a in enumerate(USER.aggregates)}
+TILES = json.dumps(
+    [
+        [60, START_US, 0, 2],
+        [900, START_US, POSITIONS["distinct"], [5, 2**50]],
+        [900, START_US, POSITIONS["min"], 7],
+        [900, START_US, POSITIONS["last"], [START_US, "a [红], 1"]],
+        [86_400, START_US, POSITIONS["sum"], 199],
+    ]
+)
+ITEM_TILES = json.dumps([[60, START_US, 0, 2], [86_400, START_US, len(ITEM.aggregates) - 1, 199]])
 STEPS = json.dumps([[5, 0, 7], [9, 8, 0]])
 STATE = json.dumps({"session_event_count": 2, "session_first_event_us": 5, "session_last_event_us": 9})
 
@@ -118,7 +130,7 @@ def user_tiles_row(i: int) -> dict:
 
 
 def item_tiles_row(i: int) -> dict:
-    return serving(item_id=f"i{i}", tiles=TILES, newest_event_us=START_US)
+    return serving(item_id=f"i{i}", tiles=ITEM_TILES, newest_event_us=START_US)
 
 
 def state_row(i: int) -> dict:
@@ -136,13 +148,14 @@ SUITES: dict[str, tuple[Suite, Callable[[int], dict]]] = {
     for suite, row in (
         (suites.clean_events(DAY, DAY, "USD"), event),
         (suites.item_attributes(DAY, DAY), item_of_day),
-        (suites.user_activity(DAY, DAY), change_row("user_id", USER_ACTIVITY)),
-        (suites.item_activity(), change_row("item_id", ITEM_ACTIVITY)),
+        (suites.activity(USER, DAY, DAY), change_row(USER)),
+        (suites.activity(ITEM), change_row(ITEM)),
+        (suites.activity(USER_CATEGORY, DAY, DAY), change_row(USER_CATEGORY)),
         (suites.session_activity(DAY, DAY), session_row),
         (suites.text_embeddings(REVISION), text_row),
         (suites.user_intent_embedding(REVISION), intent_row),
-        (suites.user_tiles(), user_tiles_row),
-        (suites.item_tiles(), item_tiles_row),
+        (suites.serving_tiles(USER), user_tiles_row),
+        (suites.serving_tiles(ITEM), item_tiles_row),
         (suites.session_state(), state_row),
         (training_labels(), label_row),
     )
@@ -154,7 +167,7 @@ SPARK_TYPES = {
 }
 
 
-VIEW, AMOUNT = AGGREGATES[0], AGGREGATES[-1]
+VIEW, AMOUNT = ITEM.aggregates[0], ITEM.aggregates[-1]
 SHORT, LONG = VIEW.feature(WINDOWS[0]), VIEW.feature(WINDOWS[-1])
 SECOND = timedelta(seconds=1)
 
@@ -184,9 +197,15 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
         ("user_id", lambda _: None, "required_columns_are_filled"),
         ("event_timestamp", lambda v: v - 10 * SECOND, "event_timestamp_is_in_its_day"),
         (SHORT, lambda _: None, "features_are_filled"),
+        ("viewed_item_count_24h", lambda _: None, "features_are_filled"),
+        ("view_price_min_24h", lambda _: -1, "features_are_not_negative"),
         (SHORT, lambda _: -1, "features_are_not_negative"),
         (SHORT, lambda _: 99, "longer_windows_count_no_less"),
         (AMOUNT.feature(WINDOWS[-1]), lambda _: 5, "no_amount_without_its_event"),
+    ],
+    "user_category_activity": [
+        ("category", lambda _: None, "required_columns_are_filled"),
+        ("view_count_30d", lambda _: 0, "longer_windows_count_no_less"),
     ],
     "item_activity": [(LONG, lambda _: 0, "longer_windows_count_no_less")],
     "session_activity": [
@@ -220,6 +239,8 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
         ("tiles", lambda _: f"[[61, {START_US}, 0, 1]]", "tiles_are_well_formed"),
         ("tiles", lambda _: f"[[60, {START_US}, 99, 1]]", "tiles_are_well_formed"),
         ("tiles", lambda _: f"[[60, {START_US}, 0]]", "tiles_are_well_formed"),
+        ("tiles", lambda _: f"[[60, {START_US}, 0, [1]]]", "tiles_are_well_formed"),
+        ("tiles", lambda _: f"[[60, {START_US}, {POSITIONS['last']}, 5]]", "tiles_are_well_formed"),
         ("newest_event_us", lambda _: None, "required_columns_are_filled"),
     ],
     "item_tiles": [("tiles", lambda _: f"[[60, {START_US}, 0, -1]]", "tiles_are_well_formed")],

@@ -4,6 +4,7 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from feature_repo.behavior import USER
 from feature_repo.windows import DAY_US
 from orchestration.quality import ledger_suites, tile_suites
 from orchestration.quality.gate import validate
@@ -24,7 +25,7 @@ def events():
 
 @pytest.fixture(scope="module")
 def tiles(spark, events) -> DataFrame:
-    return day_tiles(event_frame(spark, events), "user_id").coalesce(1).cache()
+    return day_tiles(event_frame(spark, events), USER).coalesce(1).cache()
 
 
 def failures(table: DataFrame, suite) -> set[str]:
@@ -32,8 +33,8 @@ def failures(table: DataFrame, suite) -> set[str]:
 
 
 def test_tiles_of_events_hold(tiles):
-    assert failures(tiles, tile_suites.day_tiles("user_day_tiles", DAY, DAY)) == set()
-    assert failures(tiles.limit(0), tile_suites.day_tiles("user_day_tiles", DAY, DAY)) == set()
+    assert failures(tiles, tile_suites.day_tiles(USER, DAY, DAY)) == set()
+    assert failures(tiles.limit(0), tile_suites.day_tiles(USER, DAY, DAY)) == set()
 
 
 CORRUPTIONS = {
@@ -44,7 +45,7 @@ CORRUPTIONS = {
         {"tiles_of_900_s_count_the_same_events", "tiles_of_86400_s_count_the_same_events"},
     ),
     "a hop is missing": (lambda t: t.where("hop_s <> 900"), {"tiles_of_900_s_count_the_same_events"}),
-    "tiles are doubled": (lambda t: t.unionAll(t), {"entity_id_and_hop_s_and_start_are_unique"}),
+    "tiles are doubled": (lambda t: t.unionAll(t), {"user_id_and_hop_s_and_start_are_unique"}),
     "tiles stand beside their hops": (
         lambda t: t.withColumn("start", F.expr("start + interval 1 second")),
         {"tiles_stand_at_their_hops"},
@@ -63,7 +64,7 @@ CORRUPTIONS = {
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_a_fault_of_the_tiles_is_named(tiles, name):
     corrupt, expected = CORRUPTIONS[name]
-    assert failures(corrupt(tiles), tile_suites.day_tiles("user_day_tiles", DAY, DAY)) == expected
+    assert failures(corrupt(tiles), tile_suites.day_tiles(USER, DAY, DAY)) == expected
 
 
 def test_session_tiles_hold_and_their_faults_are_named(spark, events):

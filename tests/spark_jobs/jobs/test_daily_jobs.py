@@ -1,12 +1,14 @@
 import json
 import random
+from itertools import product
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.behavior import AGGREGATES, DEFINITIONS_HASH, SESSION_ACTIVITY, WINDOWS
-from feature_repo.windows import DAY_US, US, window_values
+from feature_repo.behavior import ACTIVITIES, DEFINITIONS_HASH, SESSION_ACTIVITY, USER, WINDOWS
+from feature_repo.tiles import window_values
+from feature_repo.windows import DAY_US, US
 from spark_jobs.jobs import activity, clean_events, day_tiles, point_in_time, serving_state
 from spark_jobs.jobs import training_labels as labels_job
 from spark_jobs.jobs.tables import NoEvents, NotPublished
@@ -20,6 +22,8 @@ FIRST, END = day_bounds("2024-02-05")[0], day_bounds("2024-03-11")[1]
 LAST_DAYS = ["2024-03-09", "2024-03-10", "2024-03-11"]
 QUIET_DAY = "2024-03-10"
 CREATED = END + 5
+VIEWS = [a.view for a in ACTIVITIES]
+IDS = {"user_id": ("u1", "u2", "顾客"), "item_id": ("i1", "i2"), "category": ("shoes", "鞋")}
 
 
 def publish(lake: Lake, days: list[str], *tables: str) -> None:
@@ -66,8 +70,8 @@ def lake(spark, events, fill_lake):
 @pytest.fixture(scope="module")
 def activity_metadata(spark, lake):
     metadata = activity.run(spark, lake, LAST_DAYS, created_at=CREATED, tail=True)
-    publish(lake, LAST_DAYS, "user_activity", "item_activity", "session_activity")
-    publish(lake, ["tail"], "user_activity", "item_activity")
+    publish(lake, LAST_DAYS, *VIEWS, "session_activity")
+    publish(lake, ["tail"], *VIEWS)
     return metadata
 
 
@@ -91,36 +95,36 @@ def test_a_day_without_events_has_its_files(lake):
         assert len(pq.read_schema(file)) > 3
 
 
-@pytest.mark.parametrize(("entity", "ids"), [("user", ("u1", "u2", "顾客")), ("item", ("i1", "i2"))])
-def test_activity_is_right_at_any_time(lake, events, activity_metadata, entity, ids):
+@pytest.mark.parametrize("of", ACTIVITIES, ids=lambda a: a.name)
+def test_activity_is_right_at_any_time(lake, events, activity_metadata, of):
     """The last days' rows come from tiles and events, a quiet day's and the tail's from expiries."""
     rows = {}
     for part in (*LAST_DAYS, "tail"):
-        of_part = values(lake, f"{entity}_activity", part, [f"{entity}_id"], feature_names())
-        assert len(of_part) == activity_metadata[f"{entity}_activity"]["rows_by_part"][part]
-        assert all((day_of(at) if at < END else "tail") == part for _, at in of_part)
+        of_part = values(lake, of.view, part, list(of.keys), feature_names(of))
+        assert len(of_part) == activity_metadata[of.view]["rows_by_part"][part]
+        assert all((day_of(at) if at < END else "tail") == part for *_, at in of_part)
         rows |= of_part
     rng = random.Random(42)
-    for entity_id in ids:
-        own = sorted(at for owner, at in rows if owner == entity_id)
+    for entity in product(*(IDS[key] for key in of.keys)):
+        own = sorted(at for *owner, at in rows if tuple(owner) == entity)
         for _ in range(40):
             moment = instant(rng, own[0], END + 35 * DAY_US)
             newest = max(at for at in own if at <= moment)
-            expected = brute_force.window_values(events, entity, entity_id, moment)
-            assert rows[entity_id, newest] == expected, (entity_id, moment)
-        assert not any(rows[entity_id, own[-1]].values())
+            expected = brute_force.window_values(events, of, entity, moment)
+            assert rows[*entity, newest] == expected, (entity, moment)
+        assert not any(rows[*entity, own[-1]].values())
     assert activity_metadata["days_missing_before"] == []
 
 
 def test_a_day_computed_alone_is_the_same_day(spark, lake, activity_metadata):
     day = LAST_DAYS[-1]
     tables = {
-        "user_activity": (["user_id"], feature_names()),
+        "user_activity": (["user_id"], feature_names(USER)),
         "session_activity": (["user_id", "session_id"], [f.name for f in SESSION_ACTIVITY]),
     }
     together = {t: values(lake, t, day, *columns) for t, columns in tables.items()}
     activity.run(spark, lake, [day], created_at=CREATED + 1)
-    publish(lake, [day], *tables, "item_activity")
+    publish(lake, [day], *VIEWS, "session_activity")
     for table, columns in tables.items():
         assert values(lake, table, day, *columns) == together[table]
 
@@ -164,21 +168,21 @@ def test_labels_wait_for_a_next_day_that_is_not_clean_yet(lake, events, fill_lak
 def test_serving_state_answers_as_the_oracle(spark, lake, events):
     as_of = max(e.event_time for e in events)
     serving_state.run(spark, lake, as_of, covered_epoch=7, created_at=CREATED)
-    for table in ("user_tiles", "item_tiles", "session_state"):
+    for table in (*(a.tiles for a in ACTIVITIES), "session_state"):
         lake.publish(table, "current")
     rows = pq.ParquetDataset(lake.partition("user_tiles", "current"), partitioning=None).read()
     assert rows.num_rows == 3
     for row in rows.to_pylist():
         assert (row["covered_epoch"], row["definitions_hash"]) == (7, DEFINITIONS_HASH)
-        found = window_values(json.loads(row["tiles"]), as_of, WINDOWS, len(AGGREGATES))
+        found = window_values(json.loads(row["tiles"]), as_of, WINDOWS, USER.aggregates)
         expected = brute_force.window_values(events, "user", row["user_id"], as_of)
-        assert dict(zip(feature_names(), found, strict=True)) == expected
+        assert dict(zip(feature_names(USER), found, strict=True)) == expected
 
 
 def test_point_in_time_rows_from_a_csv(spark, lake, events, tmp_path):
     asked = [("u1", END - 40_000_000_000), ("nobody", END - 7), ("顾客", END - DAY_US - 1)]
     csv, out = tmp_path / "rows.csv", tmp_path / "out"
-    frame = instants(spark, asked, "user_id").selectExpr(
+    frame = instants(spark, asked, USER).selectExpr(
         "user_id", "'kept' as note", "date_format(event_timestamp, 'yyyy-MM-dd HH:mm:ss.SSSSSS') t"
     )
     lines = [",".join(row) for row in frame.collect()]
@@ -186,7 +190,7 @@ def test_point_in_time_rows_from_a_csv(spark, lake, events, tmp_path):
     point_in_time.run(spark, lake, csv, out)
     for row in spark.read.parquet(str(out)).selectExpr("*", "unix_micros(event_timestamp) us").collect():
         expected = brute_force.window_values(events, "user", row["user_id"], row["us"])
-        assert {f: row[f] for f in feature_names()} == expected
+        assert {f: row[f] for f in feature_names(USER)} == expected
         assert row["note"] == "kept"
         asked.remove((row["user_id"], row["us"]))
     assert asked == []

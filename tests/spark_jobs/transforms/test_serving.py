@@ -2,16 +2,19 @@ import json
 
 import pytest
 
-from feature_repo.behavior import AGGREGATES, WINDOWS
-from feature_repo.windows import DAY_S, DAY_US, needed_since, window_values
+from feature_repo.behavior import ACTIVITIES, USER, WINDOWS
+from feature_repo.tiles import window_values
+from feature_repo.windows import DAY_S, DAY_US, hops_of, needed_since
 from spark_jobs.lake import day_bounds
 from spark_jobs.transforms.point_in_time import feature_names
-from spark_jobs.transforms.serving import item_tiles, session_state, user_tiles
+from spark_jobs.transforms.serving import entity_tiles, session_state, with_last_session
 from spark_jobs.transforms.tiles import day_tiles, session_tiles
 from tests.oracle import brute_force
+from tests.parity.activities import BY_USER_AND_CATEGORY
 from tests.parity.frames import event_frame
 from tests.parity.streams import random_events
 
+TESTED = (BY_USER_AND_CATEGORY,)
 NOON = day_bounds("2024-03-10")[0] + DAY_US // 2
 
 
@@ -24,32 +27,38 @@ def events():
 def snapshots(spark, events):
     frame = event_frame(spark, events)
     sessions = session_tiles(frame)
-    return {
-        "user": user_tiles(day_tiles(frame, "user_id"), sessions, NOON).collect(),
-        "item": item_tiles(day_tiles(frame, "item_id"), NOON).collect(),
-        "session": session_state(sessions, NOON, 8 * DAY_S).collect(),
-    }
+    tiles = {a.name: entity_tiles(day_tiles(frame, a), a, NOON) for a in (*ACTIVITIES, *TESTED)}
+    tiles["user"] = with_last_session(tiles["user"], sessions)
+    snapshots = {**tiles, "session": session_state(sessions, NOON, 8 * DAY_S)}
+    return {name: snapshot.collect() for name, snapshot in snapshots.items()}
 
 
-@pytest.mark.parametrize("entity", ["user", "item"])
-def test_windows_from_stored_tiles_equal_the_oracle(events, snapshots, entity):
-    for row in snapshots[entity]:
-        entity_id, tiles = row[f"{entity}_id"], json.loads(row.tiles)
-        own = [e for e in events if brute_force.concerns(e, entity, entity_id)]
+@pytest.mark.parametrize("activity", (*ACTIVITIES, *TESTED), ids=lambda a: a.name)
+def test_windows_from_stored_tiles_equal_the_oracle(events, snapshots, activity):
+    assert snapshots[activity.name]
+    for row in snapshots[activity.name]:
+        entity, tiles = tuple(row[key] for key in activity.keys), json.loads(row.tiles)
+        own = [
+            e
+            for e in events
+            if brute_force.concerns(e, activity, entity)
+            and any(brute_force.passes(e, a) for a in activity.aggregates)
+        ]
         assert row.newest_event_us == max(e.event_time for e in own)
         for as_of in (NOON, NOON + 1, NOON + DAY_US // 3, NOON + 9 * DAY_US):
-            found = window_values(tiles, as_of, WINDOWS, len(AGGREGATES))
-            expected = brute_force.window_values(events, entity, entity_id, as_of)
-            assert dict(zip(feature_names(), found, strict=True)) == expected
+            found = window_values(tiles, as_of, WINDOWS, activity.aggregates)
+            expected = brute_force.window_values(events, activity, entity, as_of)
+            assert dict(zip(feature_names(activity), found, strict=True)) == expected
 
 
 def test_only_tiles_that_a_window_still_needs_are_stored(snapshots):
-    for row in (*snapshots["user"], *snapshots["item"]):
+    for row in snapshots["user"]:
         tiles = json.loads(row.tiles)
-        assert tiles == sorted(tiles)
-        for hop_s, start, _, value in tiles:
+        assert tiles == sorted(tiles, key=lambda tile: tile[:3])
+        for hop_s, start, position, value in tiles:
             assert start >= needed_since(WINDOWS, hop_s, NOON)
-            assert value != 0
+            assert hop_s in hops_of(USER.aggregates[position].windows_of(WINDOWS))
+            assert value not in (0, None, [])
 
 
 def test_session_states_and_last_sessions_equal_the_oracle(events, snapshots):
