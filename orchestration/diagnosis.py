@@ -5,16 +5,16 @@ several do, all are named; where none does, it is said to be unexplained.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
 from feature_repo.behavior import (
-    AGGREGATES,
     HOPS_S,
     SERVICE_FEATURES,
     SESSION_ACTIVITY,
     SESSION_AGGREGATES,
-    USER_ACTIVITY,
+    USER,
     WINDOWS,
     session_values,
 )
@@ -30,10 +30,13 @@ SHOWN_ALTERNATIVES = 3
 
 Values = dict[str, Any]
 _FEATURE = {f.reference: f for f in SERVICE_FEATURES}
+_INPUTS = tuple(a for a in USER.aggregates if a.default is not None)
 _MERGE = {"count": sum, "sum": sum, "min_time": min, "max_time": max}
 
 
 class KnownEvent(NamedTuple):
+    """What an aggregate may ask of an event, and by whom it was known."""
+
     event_id: str
     epoch: int
     event_time: int
@@ -42,6 +45,18 @@ class KnownEvent(NamedTuple):
     item_id: str | None
     of_shopper: bool
     of_session: bool
+    user_id: str | None = None
+    session_id: str | None = None
+    category: str | None = None
+    brand: str | None = None
+    price: int | None = None
+    currency: str | None = None
+    quantity: int = 1
+    query: str | None = None
+    text: str | None = None
+    scenario: str | None = None
+    consent: str | None = None
+    device: str | None = None
 
 
 class StoredRow(NamedTuple):
@@ -86,8 +101,10 @@ def _of_windows(case: Case, view: str) -> Iterator[str]:
         for hop_s in HOPS_S:
             if hop_s != window.hop_s and windows_of(events, case.as_of, {window.name: hop_s}) == served:
                 yield f"wrong hop: the window {window.name} moves by {hop_s} s, declared is {window.hop_s} s"
-    for a, b in combinations(AGGREGATES, 2):
-        names = {a.feature(w): b.feature(w) for w in WINDOWS}
+    for a, b in combinations(_INPUTS, 2):
+        if a.windows != b.windows:
+            continue
+        names = {a.feature(w): b.feature(w) for w in a.windows_of(WINDOWS)}
         if _exchanged(right, {f"{view}:{k}": f"{view}:{v}" for k, v in names.items()}) == served:
             yield f"swapped columns: {a.name} and {b.name}, in every window"
     yield from _swapped_pair(case, right)
@@ -187,15 +204,22 @@ def _inputs(row: StoredRow) -> Values:
 
 def windows_of(events: Sequence[KnownEvent], as_of: int, hops_s: Mapping[str, int] | None = None) -> Values:
     """The inputs of `user_activity`; `hops_s`: other hops than declared, by window."""
-    values = dict.fromkeys((f.reference for f in USER_ACTIVITY), 0)
-    tails = [(w, _tail(w, as_of, (hops_s or {}).get(w.name, w.hop_s))) for w in WINDOWS]
-    for event in events:
-        for aggregate in AGGREGATES:
-            added = aggregate.contribution(event.event_type, event.amount)
-            for window, tail in tails if added else ():
-                if tail <= event.event_time <= as_of:
-                    values[f"user_activity:{aggregate.feature(window)}"] += added
-    return values
+    tails = {w.name: _tail(w, as_of, (hops_s or {}).get(w.name, w.hop_s)) for w in WINDOWS}
+    given = [(e.event_time, _partials(e)) for e in events if e.event_time <= as_of]
+    return {
+        f"{USER.view}:{aggregate.feature(window)}": aggregate.value_of(
+            partials[position]
+            for time, partials in given
+            if time >= tails[window.name] and partials[position] is not None
+        )
+        for position, aggregate in enumerate(_INPUTS)
+        for window in aggregate.windows_of(WINDOWS)
+    }
+
+
+@lru_cache(maxsize=4_096)
+def _partials(event: KnownEvent) -> tuple:
+    return tuple(aggregate.partial(event) for aggregate in _INPUTS)
 
 
 def _tail(window: Window, as_of: int, hop_s: int) -> int:

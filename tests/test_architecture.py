@@ -17,6 +17,9 @@ MAY_IMPORT = {
 HEAVY = {"feast", "torch", "pyspark", "dagster", "pandas", "transformers", "mlflow", "great_expectations"}
 LIGHT_CONTRACT = {
     "feature_repo.events",
+    "feature_repo.aggregates",
+    "feature_repo.sketch",
+    "feature_repo.tiles",
     "feature_repo.windows",
     "feature_repo.behavior",
     "feature_repo.feature",

@@ -19,6 +19,7 @@ from feature_repo.behavior import (
     EMBEDDING_DIM,
     SERVICE_FEATURES,
     SESSION_ACTIVITY,
+    USER,
     USER_ACTIVITY,
     VIEW_TTL_S,
 )
@@ -198,9 +199,12 @@ def recomputed(spark: SparkSession, lake: Lake, wanted: DataFrame) -> DataFrame:
 
 
 def _windows(wanted: DataFrame, events: DataFrame) -> DataFrame:
-    history = event_contributions(events.where("of_shopper"), "score_id")
-    instants = wanted.where("reason is null").select("score_id", F.col("as_of").alias("event_timestamp"))
-    return window_values_at(instants, history, "score_id").drop("event_timestamp")
+    """As if each score were a shopper of its own."""
+    own = F.col("score_id").alias("user_id")
+    history = event_contributions(events.where("of_shopper").withColumn("user_id", own), USER)
+    instants = wanted.where("reason is null").select(own, F.col("as_of").alias("event_timestamp"))
+    values = window_values_at(instants, history, USER)
+    return values.withColumnRenamed("user_id", "score_id").drop("event_timestamp")
 
 
 def _sessions(spark: SparkSession, events: DataFrame, wanted: DataFrame) -> DataFrame:

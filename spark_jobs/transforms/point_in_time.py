@@ -43,7 +43,8 @@ class Stretch(NamedTuple):
 def tile_stretches(first_us: int, declared: tuple[windows.Window, ...] = WINDOWS) -> tuple[Stretch, ...]:
     """The tiles that stand for all events before `first_us`, the start of a UTC day; newest first.
 
-    Near `first_us` every window's tail may fall, so tiles there are of the shortest hop; further
+    They reach as far as the windows do just before it, so that what leaves a window at `first_us` itself is
+    seen to. Near `first_us` every window's tail may fall, so tiles there are of the shortest hop; further
     back only longer windows reach. Raises ValueError for hops that do not divide one another and
     the day.
     """
@@ -54,7 +55,7 @@ def tile_stretches(first_us: int, declared: tuple[windows.Window, ...] = WINDOWS
             raise ValueError(f"a hop of {hop_s}s does not divide {next_s}s: windows need nested hops")
     stretches, end = [], first_us
     for hop_s, next_s in zip(hops, coarser, strict=True):
-        reach = min(end, windows.needed_since(declared, hop_s, first_us))
+        reach = min(end, windows.needed_since(declared, hop_s, first_us - 1))
         start = windows.tile_start(reach, next_s)
         if start < end:
             stretches.append(Stretch(hop_s, start, end))

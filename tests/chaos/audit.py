@@ -9,7 +9,13 @@ import httpx
 import msgspec
 import pyarrow.parquet as pq
 
-from feature_repo.behavior import ITEM_ACTIVITY, SESSION_ACTIVITY, USER_ACTIVITY
+from feature_repo.behavior import (
+    ACTIVITIES,
+    ITEM_ACTIVITY,
+    SESSION_ACTIVITY,
+    USER_ACTIVITY,
+    USER_CATEGORY_ACTIVITY,
+)
 from feature_repo.events import MAX_BATCH_EVENTS, DoorPolicy, Event, LedgerEvent, admit, rfc3339, to_us
 from feature_repo.feature import Feature
 from online_api import keys
@@ -82,10 +88,12 @@ class Audit:
         events = [stamped(event, as_of) for event in self.first.values()]
         users = grouped(events, ("user_id",))
         items = grouped((e for e in events if e.item_id), ("item_id",))
+        tastes = grouped((e for e in events if e.category), ("user_id", "category"))
         sessions = grouped((e for e in events if e.session_id), ("user_id", "session_id"))
         for names, features, groups in (
             (("user_id",), USER_ACTIVITY, users),
             (("item_id",), ITEM_ACTIVITY, items),
+            (("user_id", "category"), USER_CATEGORY_ACTIVITY, tastes),
             (("user_id", "session_id"), SESSION_ACTIVITY, sessions),
         ):
             for entities in parts(sorted(groups), MAX_ENTITIES):
@@ -142,7 +150,8 @@ def asked(
 def counted(names: tuple[str, ...], entity: tuple, events: list[LedgerEvent], as_of: int) -> dict:
     if "session_id" in names:
         return brute_force.session_features(events, *entity, as_of)
-    return brute_force.window_values(events, names[0].removesuffix("_id"), *entity, as_of)
+    activity = next(a for a in ACTIVITIES if a.keys == names)
+    return brute_force.window_values(events, activity, entity, as_of)
 
 
 def differences(entity: tuple, served: dict, expected: dict) -> Iterator[str]:

@@ -98,6 +98,7 @@ class Client(threading.Thread):
         optional = {
             "session_id": chance.choice(SESSIONS),
             "item_id": chance.choice(ITEMS),
+            "category": chance.choice(("shoes", "鞋 > 靴", None)),
             "price": chance.choice((None, 0, 999, 10**10)),
             "quantity": chance.choice((None, 3, 10_000)),
             "consent": chance.choice((None, None, None, "personalize", "aggregate")),

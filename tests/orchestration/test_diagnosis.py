@@ -92,12 +92,15 @@ def test_stored_rows():
 def test_its_own_numbers_are_the_oracles():
     events = random_events(11, 120, NOW - 40 * 24 * HOUR, NOW + 1, users=("u",), sessions=("s",))
     personal = [e for e in events if e.consent == "personalize"]
+    of_event = [name for name in KnownEvent._fields if name not in ("epoch", "of_shopper", "of_session")]
     mine = [
-        KnownEvent(e.event_id, 1, e.event_time, e.event_type, e.amount, e.item_id, True, True)
+        KnownEvent(epoch=1, of_shopper=True, of_session=True, **{name: getattr(e, name) for name in of_event})
         for e in personal
     ]
     windows = brute_force.window_values(events, "user", "u", NOW)
-    assert windows_of(mine, NOW) == {f.reference: windows[f.name] for f in USER_ACTIVITY}
+    assert windows_of(mine, NOW) == {
+        f.reference: windows[f.name] for f in USER_ACTIVITY if f.default is not None
+    }
     session = brute_force.session_features(events, "u", "s", NOW)
     found = session_of(mine)
     assert found == pytest.approx({f.reference: session[f.name] for f in SESSION_ACTIVITY})

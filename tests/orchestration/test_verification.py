@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from feature_repo.behavior import DEFINITIONS_HASH, EMBEDDING_DIM, SERVICE_FEATURES, WINDOWS
+from feature_repo.behavior import DEFINITIONS_HASH, EMBEDDING_DIM, SERVICE_FEATURES, USER, WINDOWS
 from feature_repo.definitions.schemas import SCHEMAS
 from feature_repo.events import from_us, rfc3339
 from feature_repo.profiles import USER_PROFILE, USER_PROFILE_INPUTS
@@ -33,7 +33,7 @@ from spark_jobs.jobs.tables import read_ledger
 from spark_jobs.lake import Commit, Lake, day_of
 from spark_jobs.ledger_files import Position, ledger_table, write_ledger_file
 from spark_jobs.transforms.flags import with_amount
-from spark_jobs.transforms.serving import session_state, user_tiles
+from spark_jobs.transforms.serving import entity_tiles, session_state, with_last_session
 from spark_jobs.transforms.tiles import day_tiles, session_tiles
 from tests.models.release_parts import REVISION, Parts
 from tests.online_api.client import running
@@ -82,7 +82,8 @@ class Shop:
         note_start(self.lake, Materialization(at - MINUTE, at, covered, tuple(map(str, imports))))
         events = with_amount(read_ledger(self.spark, self.lake, list(self.lake.ledger_days())))
         sessions = session_tiles(events)
-        for row in user_tiles(day_tiles(events, "user_id"), sessions, at).collect():
+        tiles = entity_tiles(day_tiles(events, USER), USER, at)
+        for row in with_last_session(tiles, sessions).collect():
             self.write_base("user_tiles", covered, at, user_id=row.user_id, row=row)
         for row in session_state(sessions, at, 8 * 86_400).collect():
             self.write_base(
@@ -203,7 +204,7 @@ def plant_faults(shop: Shop, old: dict, covered: int) -> None:
     shop.post("dropped", "view", at=NOW - 4 * MINUTE)
 
     for key, row in old["doubled"].items():  # the new base says that it covers no more than the old one
-        for name in (counters.USER_BASE_FIELDS[2], sessions.BASE_FIELDS[1]):
+        for name in (counters.BASE_FIELDS[USER.name][2], sessions.BASE_FIELDS[1]):
             if not key.startswith(b"intent:") and name in row:
                 shop.server.hset(key, name, row[name])
 
@@ -221,7 +222,7 @@ def plant_faults(shop: Shop, old: dict, covered: int) -> None:
 
 
 def swap_base_columns(shop: Shop, user: str, a: int, b: int) -> None:
-    key, field = entity_key({"user_id": user}), counters.USER_BASE_FIELDS[4]
+    key, field = entity_key({"user_id": user}), counters.BASE_FIELDS[USER.name][4]
     tiles = json.loads(decode_value(shop.server.hget(key, field)))
     other = {a: b, b: a}
     swapped = [[hop, start, other.get(n, n), count] for hop, start, n, count in tiles]

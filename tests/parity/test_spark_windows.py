@@ -83,6 +83,21 @@ def test_newest_change_row_is_right_at_any_later_time(spark, activity):
                 assert expected == brute_force.window_values(events, activity, entity, DAY)
 
 
+def test_what_leaves_a_window_at_midnight_is_a_change(spark):
+    """The day's first instant has a row of each shopper, though nothing happens then."""
+    leaving = {w.name: DAY - (w.length_s + w.hop_s - 6) * US for w in WINDOWS}
+    (event,) = random_events(6, 1, DAY, NEXT_DAY)
+    events = [
+        replace(event, user_id=name, consent="personalize", event_time=at) for name, at in leaving.items()
+    ]
+    frame = event_frame(spark, events)
+    history = history_before(frame, day_tiles(frame, USER), USER, DAY)
+    changes = change_rows(history, USER, DAY, NEXT_DAY)
+    rows = values_by_instant(changes, ["user_id"], feature_names(USER))
+    for name in leaving:
+        assert rows[name, DAY] == brute_force.window_values(events, "user", name, DAY)
+
+
 def test_rows_do_not_know_what_comes_after_them(spark):
     """A purchase planted after the row changes nothing, however close; planted at it, it counts."""
     at = DAY + DAY_US // 2
@@ -123,7 +138,7 @@ def nested_windows(draw):
     )
 
 
-@given(st.one_of(st.just(WINDOWS), nested_windows()), st.integers(0, 3 * DAY_US))
+@given(st.one_of(st.just(WINDOWS), nested_windows()), st.integers(-1, 3 * DAY_US))
 def test_no_tail_falls_inside_a_tile_that_stands_for_history(declared, later_us):
     stretches = tile_stretches(DAY, declared)
     assert stretches[0].end_us == DAY
