@@ -1,26 +1,16 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.aggregates import ADDED, Activity, Aggregate
-from feature_repo.behavior import HOPS_S, WINDOWS
+from feature_repo.behavior import WINDOWS
 from feature_repo.events import EVENT_TYPES, LedgerEvent
 from feature_repo.tiles import Tile, Tiling, window_values
 from feature_repo.windows import DAY_US, US, tile_start
+from tests.feature_repo.moments import times, unhurried
 from tests.online_api.events import stamped
 from tests.oracle import brute_force
 from tests.parity.activities import BY_USER
 
-unhurried = settings(deadline=None)  # a busy machine is no failure
-
-AROUND = 1_772_323_200 * US  # 2026-03-01T00:00:00Z
-instants = st.integers(-40 * DAY_US, 40 * DAY_US).map(lambda offset: AROUND + offset)
-edges = st.builds(
-    lambda hop, step, off: AROUND + hop * step * US + off,
-    st.sampled_from(HOPS_S),
-    st.integers(-60, 60),
-    st.integers(-2, 2),
-)
-times = st.one_of(instants, edges)
 happenings = st.lists(
     st.builds(
         lambda time, **fields: stamped("e", event_time=time, **fields),

@@ -1,26 +1,14 @@
 from datetime import datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.behavior import HOPS_S, WINDOWS
 from feature_repo.events import to_us
-from feature_repo.windows import DAY_US, US, Window, hops_of, needed_since, tile_start
+from feature_repo.windows import US, Window, hops_of, needed_since, tile_start
+from tests.feature_repo.moments import times, unhurried
 
-# A busy machine is no failure.
-unhurried = settings(deadline=None)
-
-AROUND = 1_772_323_200 * US  # 2026-03-01T00:00:00Z
-instants = st.integers(-40 * DAY_US, 40 * DAY_US).map(lambda offset: AROUND + offset)
-# Instants near hop edges are where mistakes live.
-edges = st.builds(
-    lambda hop, step, off: AROUND + hop * step * US + off,
-    st.sampled_from(HOPS_S),
-    st.integers(-60, 60),
-    st.integers(-2, 2),
-)
-times = st.one_of(instants, edges)
 windows = st.one_of(
     st.sampled_from(WINDOWS),
     st.builds(lambda hop, hops: Window("w", hop * hops, hop), st.integers(1, 5_000), st.integers(1, 50)),
