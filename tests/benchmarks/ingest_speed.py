@@ -26,6 +26,7 @@ import msgspec
 import psutil
 import redis
 
+from feature_repo.behavior import ACTIVITIES
 from feature_repo.events import Event, admit
 from online_api import keys
 from online_api.connection import BlockingRedis, Command
@@ -106,8 +107,9 @@ class Bench:
         return self._turn(pipelined, HOST, self._port, self._trips, self._in_flight)
 
     def live_counts(self) -> dict[bytes, dict[bytes, bytes]]:
-        """The live hashes of shoppers, sessions and items as the last turn left them."""
-        names = [name for kind in "usi" for name in self._redis.scan_iter(f"intent:*:{kind}:*", 1_000)]
+        """The live hashes of every activity and of sessions as the last turn left them."""
+        kinds = ("s", *(activity.name for activity in ACTIVITIES))
+        names = [name for kind in kinds for name in self._redis.scan_iter(f"intent:*:{kind}:*", 1_000)]
         return {name: self._redis.hgetall(name) for name in names}
 
     def _turn(self, send: Callable[..., Load], *arguments) -> Turn:

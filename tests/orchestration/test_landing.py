@@ -93,7 +93,7 @@ def test_a_batch_cut_short_before_its_items_lands_with_its_items_counted(
     from online_api.ledger import append_to_shards
 
     blocking.do(append_to_shards([stamped("e1", item_id="i1")], settings))
-    assert not server.keys("*:i:i1")
+    assert not server.keys("*:item:i1")
     land(ledger, lake)
-    assert server.keys("*:i:i1")
+    assert server.keys("*:item:i1")
     assert event_ids(lake) == ["e1"]

@@ -12,7 +12,8 @@ from spark_jobs.transforms.cleaning import CleaningRules
 from tests.parity.streams import random_events
 
 DAYS = ["2024-03-10", "2024-03-11", "2024-03-12"]
-VIEW = replace(random_events(1, 1, 0, 1)[0], event_type="view", user_id="u", quantity=1)
+(ANY,) = random_events(1, 1, 0, 1, categories=(None,))
+VIEW = replace(ANY, event_type="view", user_id="u", quantity=1, brand=None, scenario=None)
 LABELS = ("category_path", "category_source", "brand_name", "brand_source")
 PRICES = ("unit_price", "price_source")
 
