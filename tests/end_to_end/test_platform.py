@@ -159,11 +159,6 @@ def test_a_cart_never_lowers_purchase(api, known):
     after = score(api, "walker", session_id="w1", explain=True)
     # On so few purchases calibration has wide steps, and both may stand on one.
     assert after["behavior"]["purchase"] >= before["behavior"]["purchase"]
-    assert not any(
-        "cart_count" in r["feature"] and r["effect"] < 0
-        for r in after["reasons"]
-        if r["target"] == "purchase"
-    )
 
 
 def test_an_unknown_shopper_is_scored_from_priors(api):
