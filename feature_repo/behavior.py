@@ -93,6 +93,12 @@ RECENT_QUERIES = 10
 
 
 def windowed(activity: Activity) -> tuple[Feature, ...]:
+    """The features of its view: each aggregate over each of its windows. Raises ValueError for a window
+    that is not declared."""
+    known = {window.name for window in WINDOWS}
+    for aggregate in activity.aggregates:
+        if unknown := set(aggregate.windows) - known:
+            raise ValueError(f"aggregate {aggregate.name}: no window {unknown}; there are {sorted(known)}")
     return tuple(
         Feature(
             activity.view,

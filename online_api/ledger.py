@@ -6,7 +6,7 @@ second round trip and only then is the batch no longer pending. Whoever finds a 
 again: an item's shard knows which batches it has counted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -202,7 +202,7 @@ def _append_arguments(event: LedgerEvent) -> tuple:
     head = (event.user_id, event.event_id, arrival_ms, time)
     if not event.personal:
         return (*head, "", 0)
-    counted = entity_tiles(event, PERSONAL)
+    counted = [tiles for _, tiles in entity_tiles(event, PERSONAL)]
     if event.session_id is None:
         return (*head, "", 1, counted)
     of_type, summed, earliest, latest = _SESSION[event.event_type]
@@ -213,15 +213,18 @@ def _append_arguments(event: LedgerEvent) -> tuple:
     return (*head, event.session_id, 1, counted, sums, earliest, latest, step)
 
 
-def entity_tiles(event: LedgerEvent, tilings: tuple[tuple[Activity, Tiling], ...]) -> list[EntityTiles]:
-    """What the event adds to live tiles, for each entity it counts for."""
-    found = []
+def entity_tiles(
+    event: LedgerEvent, tilings: tuple[tuple[Activity, Tiling], ...]
+) -> Iterator[tuple[str, EntityTiles]]:
+    """What the event adds to live tiles, for each entity it counts for, with what the shard goes by."""
     for activity, tiling in tilings:
         entity = activity.entity_of(event)
         tiles = tiling.tiles(event) if entity else None
         if tiles:
-            found.append(EntityTiles(keys.tiles_name(activity, entity), *_live_fields(activity, tiles)))
-    return found
+            yield (
+                entity[0],
+                EntityTiles(keys.tiles_name(activity, entity), *_live_fields(activity, tiles)),
+            )
 
 
 def _live_fields(activity: Activity, tiles: list[Tile]) -> tuple[list[str], list[str]]:
@@ -247,13 +250,9 @@ def item_commands(batches: Iterable[Batch], settings: Settings) -> list[Command]
     for batch in batches:
         parts: dict[int, list[tuple]] = {}
         for event in batch.events:
-            for activity, tiling in SHARED:
-                entity = activity.entity_of(event)
-                tiles = tiling.tiles(event) if entity else None
-                if tiles:
-                    part = parts.setdefault(keys.shard_of(entity[0], settings.shards), [])
-                    name = keys.tiles_name(activity, entity)
-                    part.append((name, str(event.event_time), *_live_fields(activity, tiles)))
+            for placed_by, (name, added, merged) in entity_tiles(event, SHARED):
+                part = parts.setdefault(keys.shard_of(placed_by, settings.shards), [])
+                part.append((name, str(event.event_time), added, merged))
         for shard, part in parts.items():
             by_shard.setdefault(shard, []).append((batch.name, str(batch.epoch), part))
     return [

@@ -107,7 +107,7 @@ end
 local prefix, hash, oldest, expiry = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local events = cmsgpack.unpack(ARGV[5])
 local epoch = redis.call('HGET', KEYS[1], 'epoch') or '1'
-local first, last, repeated, flags, users, steps = 0, 0, false, {}, {}, {}
+local first, last, repeated, flags, users, steps, touched = 0, 0, false, {}, {}, {}, {}
 for i, event in ipairs(events) do
   local user, id, arrival, time, session = event[1], event[2], event[3], event[4], event[5]
   local ids = prefix .. 'ids:' .. user
@@ -126,10 +126,11 @@ for i, event in ipairs(events) do
       for _, entity in ipairs(event[7]) do
         local key = prefix .. hash .. ':' .. entity[1]
         count(key, epoch, time, entity[2], entity[3])
-        redis.call('SADD', prefix .. 'touched:' .. epoch, key)
+        touched[key] = true
       end
       local key = prefix .. hash .. ':user:' .. user
       redis.call('HSET', key, epoch .. ':seq', string.format('%.0f', seq))
+      touched[key] = true
       if session ~= '' then
         set_session(key, epoch .. ':session', time, session)
         local state = prefix .. hash .. ':s:' .. user .. '\\31' .. session
@@ -142,11 +143,12 @@ for i, event in ipairs(events) do
         end
         for _, position in ipairs(event[10]) do set_newest(state, epoch .. ':' .. position, time) end
         steps[state] = (steps[state] or '') .. event[11]
-        redis.call('SADD', prefix .. 'touched:' .. epoch, state)
+        touched[state] = true
       end
     end
   end
 end
+for key in pairs(touched) do redis.call('SADD', prefix .. 'touched:' .. epoch, key) end
 for state, new in pairs(steps) do add_steps(state, epoch .. steps_field, new) end
 for ids in pairs(users) do
   redis.call('ZREMRANGEBYSCORE', ids, '-inf', '(' .. oldest)

@@ -135,3 +135,11 @@ def test_the_hash_is_the_same_wherever_it_is_computed() -> None:
 )
 def test_the_hash_changes_with_every_declaration(old: str, new: str) -> None:
     assert redeclared(old, new).DEFINITIONS_HASH != DEFINITIONS_HASH
+
+
+def test_a_window_that_is_not_declared_is_refused() -> None:
+    with pytest.raises(ValueError, match="view_price_min: no window"):
+        redeclared(
+            '"view_price_min", "min", ("view",), "price", "minor units", windows=_DAY',
+            '"view_price_min", "min", ("view",), "price", "minor units", windows=("1d",)',
+        )
