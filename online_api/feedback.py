@@ -48,7 +48,7 @@ class Feedback:
     async def post(self, request: FeedbackRequest, now: int) -> FeedbackAnswer:
         """Kept when this returns. An intent is one that the served utterance model knows: a shop's own
         list replaces the declared one, so that only the model can say which there are."""
-        release = self._served.require()
+        release = await self._served.require()
         if request.intent not in release.utterance.intents:
             known = ", ".join(release.utterance.intents)
             message = f"intent is not one that release {release.id} knows: {known}"

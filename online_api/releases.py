@@ -1,6 +1,7 @@
 """Which release is served: follows the pointer in Redis and swaps to what it names, all at once."""
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from online_api.errors import ApiError
 
 POLL_S = 1.0
 AGAIN_S = 15.0
+FIRST_LOAD_S = 10.0
 WARMING_TEXTS = ("warm up", "你好")
 
 NONE_PROMOTED = (
@@ -34,8 +36,14 @@ class ServedRelease:
         self._encoders = encoders
         self._refused: bytes | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._looked = asyncio.Event()
 
-    def require(self) -> Release:
+    async def require(self) -> Release:
+        """A request that meets a worker just started waits for its first load, at most FIRST_LOAD_S: other
+        workers, on the same port, are ready already. Raises ApiError where there is none to serve."""
+        if self.current is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._looked.wait(), FIRST_LOAD_S)
         if self.current is None:
             raise ApiError(503, "no_release", self.problem or NONE_PROMOTED, retry_after_s=5)
         return self.current
@@ -54,8 +62,11 @@ class ServedRelease:
 
     async def refresh(self, again: bool = True) -> None:
         """Look at the pointer; load what it names unless it is served, or was refused and not `again`."""
-        async with self._one_at_a_time:
-            await self._refresh(again)
+        try:
+            async with self._one_at_a_time:
+                await self._refresh(again)
+        finally:
+            self._looked.set()
 
     async def _refresh(self, again: bool) -> None:
         (content,) = await self._redis.run([("GET", keys.RELEASE)])

@@ -66,7 +66,7 @@ class Scoring:
         self._settings = settings
 
     async def score(self, request: ScoreRequest, now: int) -> ScoreAnswer:
-        release = self._served.require()
+        release = await self._served.require()
         inputs_plan = plan(release.features)
         entity = Entity(user_id=request.user_id, session_id=request.session_id)
         as_of = instant(request.as_of)

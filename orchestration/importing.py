@@ -117,6 +117,7 @@ class Import:
         owner = _file_digest(path)
         report = ImportReport(format=log.format)
         with self.lake.exclusive("ledger"), Workers(self._processes(path)) as workers:
+            self.lake.drop_uncommitted()
             epoch = self.ledger.import_epoch(self._newest_epoch())
             name = f"import-{epoch:012d}"
             quarantine = self.lake.root / "quarantine" / f"{name}.jsonl"

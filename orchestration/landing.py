@@ -21,6 +21,7 @@ class Landing(msgspec.Struct, frozen=True):
 def land(ledger: BlockingLedger, lake: Lake) -> Landing:
     """Close the open epoch on every shard and commit everything not yet in the lake."""
     with lake.exclusive("ledger"):
+        lake.drop_uncommitted()
         landed = lake.landed_epoch()
         ledger.trim(landed)
         closed = ledger.close_epoch(landed)

@@ -133,6 +133,17 @@ class Lake:
             if (wanted is None or f.day in wanted) and (upto_epoch is None or commit.epoch <= upto_epoch)
         ]
 
+    def drop_uncommitted(self) -> int:
+        """Delete ledger files that no commit names, which a killed landing or import leaves; how many.
+        For whoever holds `exclusive("ledger")`: nobody else is writing one then."""
+        counted = {self.root / f.path for commit in self.commits() for f in commit.files}
+        written = ("epoch-*.parquet", "import-*.parquet", ".epoch-*", ".import-*")
+        found = (path for name in written for path in self.root.glob(f"ledger/day=*/{name}"))
+        left = [path for path in found if path not in counted]
+        for path in left:
+            path.unlink()
+        return len(left)
+
     def live_days(self) -> set[str]:
         """Days that have events posted to the API."""
         return {f.day for c in self.commits() if c.kind == "stream" for f in c.files}

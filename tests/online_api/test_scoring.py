@@ -254,6 +254,11 @@ def test_release_for_other_definitions_is_refused_and_the_old_one_serves_on(
     assert "000000000000" in readiness.json()["details"]["release"]
 
 
+def test_first_score_of_a_process_just_started_waits_for_its_release(release, settings):
+    with running(settings) as client:
+        assert score(client)["release"] == release.id
+
+
 def test_ready_once_the_release_is_loaded(release, settings):
     with running(settings) as client:
         deadline = time.monotonic() + 10  # the API follows the pointer by itself

@@ -56,8 +56,11 @@ def test_a_landing_killed_anywhere_is_made_good_by_the_next(blocking, settings, 
     blocking.do(append([stamped(f"e{i}", user_id=f"u{i}") for i in range(9)], settings))
     with pytest.raises(Killed):
         land(ledger, DyingLake(lake.root, dies_at))
+    (lake.root / "ledger" / "day=2025-10-09").mkdir(parents=True, exist_ok=True)
+    (lake.root / "ledger" / "day=2025-10-09" / ".epoch-half-written").write_bytes(b"PAR1")
     blocking.do(append([stamped("later")], settings))
     land(ledger, lake)
+    assert sorted(lake.root.glob("ledger/day=*/*")) == sorted(lake.ledger_files())  # the dead one's are gone
     assert event_ids(lake) == sorted([*(f"e{i}" for i in range(9)), "later"])
 
 
