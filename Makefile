@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each does all the set-up it needs; nothing is written outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long bench-import bench-ingest chaos demo ui serve lint lock clean
+.PHONY: help setup test test-long bench-batch bench-import bench-ingest chaos demo ui serve lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -51,6 +51,9 @@ chaos: setup ## kill processes at random under load, then count every event; KIL
 
 bench-ingest: setup ## measure what taking in events costs, beside a bare client of Redis; EVENTS=20000 ROUNDS=7
 	@$(BIN)/python $(CONFINED) $(BIN)/python -m tests.benchmarks.ingest_speed
+
+bench-batch: setup ## measure the batch jobs beside DuckDB; SIZES="1 3 10" (millions of events) ROUNDS=3
+	@$(BIN)/python $(CONFINED) $(BIN)/python -m tests.benchmarks.batch_speed
 
 demo: export DATA := $(DATA)
 demo: export SERVE := $(SERVE)

@@ -151,6 +151,10 @@ class Activity(msgspec.Struct, frozen=True):
         if "user_id" in self.keys[1:]:
             raise ValueError(f"{self.name}: a shopper's counts lie with the shopper, so user_id comes first")
 
+    def windows_of(self, declared: Iterable["Window"]) -> tuple["Window", ...]:
+        """Those that some aggregate of it is kept over."""
+        return tuple(w for w in declared if any(a.windows_of((w,)) for a in self.aggregates))
+
     @property
     def view(self) -> str:
         return f"{self.name}_activity"

@@ -1,10 +1,12 @@
 """What must hold of the partial aggregates that every window is summed from."""
 
+from itertools import pairwise
+
 from great_expectations.expectations.expectation import Expectation
 
 from feature_repo.aggregates import ADDED, Activity
-from feature_repo.behavior import HOPS_S, SESSION_AGGREGATES
-from feature_repo.windows import US
+from feature_repo.behavior import SESSION_AGGREGATES, WINDOWS
+from feature_repo.windows import US, hops_of
 from orchestration.quality.expectations import (
     FIX_JOB,
     INTEGER,
@@ -20,15 +22,20 @@ from orchestration.quality.expectations import (
 )
 from orchestration.quality.rules import Broken, RowRule, is_greater, is_negative
 from spark_jobs.transforms.contributions import is_empty, partial_type
+from spark_jobs.transforms.tiles import kept_since
+
+START = "unix_micros(start)"
 
 
-def day_tiles(activity: Activity, first_day: str, last_day: str) -> Suite:
-    """Tiles of one activity: every hop tells of the same events."""
+def day_tiles(activity: Activity, first_day: str, last_day: str, newest_us: int) -> Suite:
+    """Tiles of one activity: every hop tells of the same events, as far back as its tiles are kept."""
     added = tuple(a.name for a in activity.aggregates if a.op in ADDED)
     numbers = tuple(a.name for a in activity.aggregates if a.op not in ("last", "distinct"))
     key = (*activity.keys, "hop_s", "start")
     counted = tuple(a.name for a in activity.aggregates if a.op == "count")
-    balances = {_balance(hop_s): _signed_events(hop_s, counted) for hop_s in HOPS_S[1:]} if counted else {}
+    declared = activity.windows_of(WINDOWS)
+    hops = hops_of(declared)
+    nested = list(pairwise(hops)) if counted else []
     return Suite(
         name=activity.day_tiles,
         key=key,
@@ -38,12 +45,15 @@ def day_tiles(activity: Activity, first_day: str, last_day: str) -> Suite:
             **dict.fromkeys(("hop_s", "newest_event_us"), INTEGER),
             **{a.name: (partial_type(a),) for a in activity.aggregates},
         },
-        derived=balances,
+        derived={
+            _balance(s): _signed_events(kept_since(declared, s, START, newest_us), s, longer_s, counted)
+            for s, longer_s in nested
+        },
         expectations=(
             unique(*key),
             in_days("start", first_day, last_day),
-            in_set("hop_is_declared", "hop_s", HOPS_S),
-            *(_same_events(hop_s) for hop_s in HOPS_S[1:] if counted),
+            in_set("hop_is_declared", "hop_s", hops),
+            *(_same_events(hop_s, longer_s) for hop_s, longer_s in nested),
         ),
         rules=(
             filled(*key, "newest_event_us", *added),
@@ -73,19 +83,21 @@ def day_tiles(activity: Activity, first_day: str, last_day: str) -> Suite:
 
 
 def _balance(hop_s: int) -> str:
-    return f"events_less_those_by_{hop_s}_s"
+    return f"events_by_{hop_s}_s"
 
 
-def _signed_events(hop_s: int, counted: tuple[str, ...]) -> str:
+def _signed_events(kept_since: str, hop_s: int, longer_s: int, counted: tuple[str, ...]) -> str:
+    """Less those of the longer tiles, since the shorter ones are kept."""
     events = " + ".join(counted)
-    return f"CASE hop_s WHEN {HOPS_S[0]} THEN {events} WHEN {hop_s} THEN -({events}) ELSE 0 END"
+    signed = f"CASE hop_s WHEN {hop_s} THEN {events} WHEN {longer_s} THEN -({events}) ELSE 0 END"
+    return f"CASE WHEN {START} >= {kept_since} THEN {signed} ELSE 0 END"
 
 
-def _same_events(hop_s: int) -> Expectation:
+def _same_events(hop_s: int, longer_s: int) -> Expectation:
     return expect(
         ExpectColumnToBalance,
         f"tiles_of_{hop_s}_s_count_the_same_events",
-        f"tiles of {hop_s} s count as many events as tiles of {HOPS_S[0]} s",
+        f"tiles of {hop_s} s count as many events as tiles of {longer_s} s, since they are kept",
         column=_balance(hop_s),
     )
 

@@ -12,7 +12,6 @@ from orchestration.quality.expectations import (
     filled,
     has_rows,
     in_days,
-    in_set,
     unique,
 )
 from orchestration.quality.rules import Broken, RowRule, is_negative
@@ -24,6 +23,12 @@ SOMETHING_TO_LEARN_FROM = has_rows(
     "there is something to train on",
     "import a longer log: rows whose horizon runs past its end are dropped",
     "warning",
+)
+ZERO_OR_ONE = RowRule(
+    "labels_are_0_or_1",
+    "each label is 0 or 1",
+    FIX_JOB,
+    tuple(Broken(f"{label} NOT IN (0, 1)", (label,)) for label in LABELS),
 )
 
 
@@ -40,9 +45,8 @@ def training_labels() -> Suite:
         expectations=(
             SOMETHING_TO_LEARN_FROM,
             unique(*key),
-            *(in_set(f"{label}_is_0_or_1", label, (0, 1)) for label in LABELS),
         ),
-        rules=(filled(*key, *LABELS),),
+        rules=(filled(*key, *LABELS), ZERO_OR_ONE),
     )
 
 
@@ -66,10 +70,10 @@ def training_rows(labelled_from: str, labelled_to: str) -> Suite:
             SOMETHING_TO_LEARN_FROM,
             unique(*key),
             in_days("event_timestamp", labelled_from, labelled_to),
-            *(in_set(f"{label}_is_0_or_1", label, (0, 1)) for label in LABELS),
         ),
         rules=(
             filled(*key, *LABELS),
+            ZERO_OR_ONE,
             RowRule(
                 "counts_are_not_negative",
                 "counts and amounts are at least 0, or null where nothing was known",

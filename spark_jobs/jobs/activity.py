@@ -48,7 +48,7 @@ def run(spark: SparkSession, lake: Lake, days: list[str], *, created_at: int, ta
 
 def reach(first_us: int) -> int:
     """The earliest instant that any window at `first_us` covers."""
-    return tile_stretches(first_us)[-1].start_us
+    return tile_stretches(first_us, WINDOWS)[-1].start_us
 
 
 def tiles_before(spark: SparkSession, lake: Lake, table: str, first_us: int) -> DataFrame:

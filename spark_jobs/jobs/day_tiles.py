@@ -1,4 +1,4 @@
-"""Clean events to tiles: of shoppers and items for each hop, of client sessions by day."""
+"""Clean events to tiles: of every activity for each hop, of client sessions by day."""
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -18,8 +18,9 @@ def run(spark: SparkSession, lake: Lake, days: list[str]) -> dict:
     """
     require_published(lake, "clean_events", days)
     events = read_days(spark, lake, "clean_events", min(days), max(days))
+    newest_us = lake.newest_event_time()
     made = {
-        **{activity.day_tiles: day_tiles(events, activity) for activity in ACTIVITIES},
+        **{activity.day_tiles: day_tiles(events, activity, newest_us) for activity in ACTIVITIES},
         "session_day_tiles": session_tiles(events),
     }
     return {table: write_days(by_day(tiles), lake, table, days).metadata() for table, tiles in made.items()}

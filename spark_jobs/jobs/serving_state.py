@@ -7,7 +7,7 @@ from feature_repo.behavior import ACTIVITIES, DEFINITIONS_HASH, HOPS_S, USER, WI
 from feature_repo.windows import DAY_S, needed_since
 from spark_jobs.jobs.command import execute, now_us, parser
 from spark_jobs.jobs.tables import read_days, write_snapshot
-from spark_jobs.lake import Lake, day_of
+from spark_jobs.lake import Lake, day_bounds, day_of
 from spark_jobs.transforms.contributions import micros
 from spark_jobs.transforms.serving import entity_tiles, session_state, with_last_session
 
@@ -28,8 +28,14 @@ def run(
 ) -> dict:
     """Write candidates of the part `current` of each table, from all tiles published up to
     the day of `as_of` (microseconds UTC), which show the ledger up to `covered_epoch`; metadata by
-    table.
+    table. Raises ValueError for an instant of which tiles are no longer kept.
     """
+    newest = lake.newest_event_time() or 0
+    if as_of < min(newest, day_bounds(day_of(as_of))[1] - 1):
+        raise ValueError(
+            f"as_of {as_of} is before the newest event ({newest}): the shortest tiles are kept for windows "
+            "at the newest event, or at the last instant of a day; choose one of these"
+        )
     first = day_of(min(needed_since(WINDOWS, hop_s, as_of) for hop_s in HOPS_S))
     last = day_of(as_of)
     sessions = read_days(spark, lake, "session_day_tiles", "", last)
@@ -65,8 +71,7 @@ def main() -> None:
     options = arguments.parse_args()
 
     def job(spark: SparkSession, lake: Lake) -> dict:
-        newest = (c.last_event_time for c in lake.commits() if c.rows)
-        as_of = options.as_of or max(newest, default=now_us())
+        as_of = options.as_of or lake.newest_event_time() or now_us()
         return run(spark, lake, as_of, lake.landed_epoch(), created_at=now_us())
 
     execute("serving_state", options, job)

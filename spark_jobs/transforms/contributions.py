@@ -95,13 +95,17 @@ def hashed(value: Column) -> Column:
     return F.conv(digits, 16, 10).cast("bigint")
 
 
-def merged_partials(aggregate: Aggregate, over: WindowSpec | None = None) -> Column:
-    """The aggregate over many contributions, of a group or of a window's frame."""
+def merged_partials(
+    aggregate: Aggregate, over: WindowSpec | None = None, column: str | None = None
+) -> Column:
+    """The aggregate over many contributions, of a group or of a window's frame; `column`: where they are, if
+    not in the column of its name."""
+    column = column or aggregate.name
     if aggregate.op == "distinct":
-        sketches = F.collect_set(aggregate.name)
+        sketches = F.collect_set(column)
         return union_of(sketches if over is None else sketches.over(over))
     merge = {"count": F.sum, "sum": F.sum, "min": F.min, "max": F.max, "last": F.max}[aggregate.op]
-    merged = merge(aggregate.name)
+    merged = merge(column)
     return merged if over is None else merged.over(over)
 
 

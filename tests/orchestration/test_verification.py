@@ -82,7 +82,7 @@ class Shop:
         note_start(self.lake, Materialization(at - MINUTE, at, covered, tuple(map(str, imports))))
         events = with_amount(read_ledger(self.spark, self.lake, list(self.lake.ledger_days())))
         sessions = session_tiles(events)
-        tiles = entity_tiles(day_tiles(events, USER), USER, at)
+        tiles = entity_tiles(day_tiles(events, USER, at), USER, at)
         for row in with_last_session(tiles, sessions).collect():
             self.write_base("user_tiles", covered, at, user_id=row.user_id, row=row)
         for row in session_state(sessions, at, 8 * 86_400).collect():

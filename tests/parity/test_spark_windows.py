@@ -47,7 +47,7 @@ def test_windows_of_raw_events_and_of_tiles_equal_the_oracle(spark, activity):
     rows = instants(spark, asked, activity)
     histories = {
         "raw": event_contributions(frame, activity),
-        "tiles": history_before(frame, day_tiles(frame, activity), activity, DAY),
+        "tiles": history_before(frame, day_tiles(frame, activity, NEXT_DAY), activity, DAY),
     }
     for name, history in histories.items():
         answers = window_values_at(rows, history, activity)
@@ -62,7 +62,7 @@ def test_windows_of_raw_events_and_of_tiles_equal_the_oracle(spark, activity):
 def test_newest_change_row_is_right_at_any_later_time(spark, activity):
     events = random_events(3, 300, MONTH_BEFORE, NEXT_DAY)
     frame, last = event_frame(spark, events), NEXT_DAY + 40 * DAY_US
-    history = history_before(frame, day_tiles(frame, activity), activity, DAY)
+    history = history_before(frame, day_tiles(frame, activity, NEXT_DAY), activity, DAY)
     changes = change_rows(history, activity, DAY, last)
     rows = values_by_instant(changes, list(activity.keys), feature_names(activity))
     assert all(DAY <= at < last for *_, at in rows)
@@ -89,7 +89,7 @@ def test_what_leaves_a_window_at_midnight_is_a_change(spark):
         replace(event, user_id=name, consent="personalize", event_time=at) for name, at in leaving.items()
     ]
     frame = event_frame(spark, events)
-    history = history_before(frame, day_tiles(frame, USER), USER, DAY)
+    history = history_before(frame, day_tiles(frame, USER, NEXT_DAY), USER, DAY)
     changes = change_rows(history, USER, DAY, NEXT_DAY)
     rows = values_by_instant(changes, ["user_id"], feature_names(USER))
     for name in leaving:

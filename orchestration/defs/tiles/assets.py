@@ -38,9 +38,9 @@ TABLES = {
 def day_tiles(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):
     run_days, epochs = days_to_run(context, platform)
     measured = measure(platform, job.run, run_days)
-    first, last = run_days[0], run_days[-1]
+    first, last, newest_us = run_days[0], run_days[-1], platform.lake.newest_event_time()
     suite_of = {
-        **{activity.day_tiles: day_tiles_suite(activity, first, last) for activity in ACTIVITIES},
+        **{a.day_tiles: day_tiles_suite(a, first, last, newest_us) for a in ACTIVITIES},
         "session_day_tiles": session_day_tiles(first, last),
     }
     with platform.lake.exclusive("tiles"):

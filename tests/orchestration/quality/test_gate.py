@@ -35,8 +35,8 @@ def test_a_good_table_passes(labels):
 
 def test_a_failure_says_how_many_rows_and_shows_a_few(broken):
     failed = {f.name: f for f in broken.failed}
-    assert set(failed) == {"purchase_is_0_or_1", "required_columns_are_filled"}
-    purchase = failed["purchase_is_0_or_1"]
+    assert set(failed) == {"labels_are_0_or_1", "required_columns_are_filled"}
+    purchase = failed["labels_are_0_or_1"]
     assert purchase.unexpected_count == 12
     assert purchase.observed == "12 of 12 rows break it (100.00%)"
     assert len(purchase.samples) == 5
@@ -86,7 +86,7 @@ def test_the_callers_job_group_is_put_back(spark, labels):
 def test_dagster_hears_an_error_for_a_critical_failure(broken):
     check = to_asset_check_result(broken)
     assert not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-    assert check.description.startswith("training_labels is not published: purchase_is_0_or_1")
+    assert check.description.startswith("training_labels is not published: required_columns_are_filled")
     assert check.metadata["critical_failures"].value == 2
     assert check.metadata["rows"].value == 12
 
@@ -100,9 +100,9 @@ def test_dagster_hears_a_warning_that_stops_nothing(labels):
 
 def test_the_table_shows_every_expectation_and_what_to_do(broken):
     text = markdown(broken)
-    assert text.startswith("**✗ purchase_is_0_or_1** (critical)")
+    assert text.startswith("**✗ required_columns_are_filled** (critical)")
     assert "What to do: " in text
-    assert "| ✓ | leave_is_0_or_1 |" in text and "| ✗ | purchase_is_0_or_1 |" in text
+    assert "| ✓ | has_rows |" in text and "| ✗ | labels_are_0_or_1 |" in text
     assert text.count("\n| ✓ |") + text.count("\n| ✗ |") == len(broken.findings)
 
 

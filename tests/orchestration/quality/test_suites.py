@@ -256,7 +256,7 @@ CORRUPTIONS: dict[str, list[tuple[str, Callable, str]]] = {
         ("steps", lambda _: json.dumps([[n, 0, 0] for n in range(99)]), "steps_are_well_formed"),
     ],
     "training_labels": [
-        ("leave", lambda _: 2, "leave_is_0_or_1"),
+        ("leave", lambda _: 2, "labels_are_0_or_1"),
         ("purchase", lambda _: None, "required_columns_are_filled"),
     ],
 }

@@ -27,7 +27,7 @@ def events():
 def snapshots(spark, events):
     frame = event_frame(spark, events)
     sessions = session_tiles(frame)
-    tiles = {a.name: entity_tiles(day_tiles(frame, a), a, NOON) for a in TESTED}
+    tiles = {a.name: entity_tiles(day_tiles(frame, a, NOON), a, NOON) for a in TESTED}
     tiles["user"] = with_last_session(tiles["user"], sessions)
     snapshots = {**tiles, "session": session_state(sessions, NOON, 8 * DAY_S)}
     return {name: snapshot.collect() for name, snapshot in snapshots.items()}
