@@ -1,6 +1,6 @@
 """The daily as-of job as one process, for `batch_speed`: day tiles, then what the online store is given.
 
-    python -m tests.benchmarks.batch_jobs LAKE AS_OF DAY...
+    python -m tests.benchmarks.batch_jobs LAKE SPARK_CONF AS_OF DAY...
 
 Prints `{"started_s": ...}`, how long Spark took to start.
 """
@@ -8,6 +8,7 @@ Prints `{"started_s": ...}`, how long Spark took to start.
 import json
 import sys
 import time
+from pathlib import Path
 
 from spark_jobs.jobs import day_tiles, serving_state
 from spark_jobs.jobs.command import now_us
@@ -26,7 +27,7 @@ def as_of_job(spark, lake: Lake, as_of: int, days: list[str]) -> None:
 
 def main(lake: str, conf: str, as_of: str, *days: str) -> None:
     began = time.perf_counter()
-    spark = build_session("bench", conf=read_conf(conf))
+    spark = build_session("bench", conf=read_conf(Path(conf)))
     spark.range(1).count()
     started_s = time.perf_counter() - began
     as_of_job(spark, Lake(lake), int(as_of), list(days))
