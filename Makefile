@@ -1,6 +1,6 @@
 # `make help` lists the targets. Each does all the set-up it needs; nothing is written outside this folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-long bench-batch bench-import bench-ingest chaos demo ui serve lint lock clean
+.PHONY: help setup test test-long bench-batch bench-import bench-ingest bench-memory chaos demo ui serve lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,6 +54,9 @@ bench-ingest: setup ## measure what taking in events costs, beside a bare client
 
 bench-batch: setup ## measure the batch jobs beside DuckDB; SIZES="1 3 10" (millions of events) ROUNDS=3
 	@$(BIN)/python $(CONFINED) $(BIN)/python -m tests.benchmarks.batch_speed
+
+bench-memory: setup ## measure what Redis holds of a shopper; DAYS=8 EVENTS=200000
+	@$(BIN)/python $(CONFINED) $(BIN)/python -m tests.benchmarks.redis_memory
 
 demo: export DATA := $(DATA)
 demo: export SERVE := $(SERVE)

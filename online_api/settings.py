@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     consent: Literal["personalize", "aggregate"] = "personalize"
     late_horizon_s: int = 7 * DAY_S
     ahead_limit_s: int = DAY_S
+    tiles_kept: int = 1
     shards: int = 16
     host: str = "127.0.0.1"
     port: int = 8000
@@ -173,6 +174,7 @@ VARIABLES = {
     "consent": ("INTENT_CONSENT", _one_of("personalize", "aggregate")),
     "late_horizon_s": ("INTENT_LATE_HORIZON", duration_s),
     "ahead_limit_s": ("INTENT_AHEAD_LIMIT", duration_s),
+    "tiles_kept": ("INTENT_TILES_KEPT", _whole(1, 1_000)),
     "shards": ("INTENT_SHARDS", _whole(1, MAX_SHARDS)),
     "host": ("INTENT_HOST", str),
     "port": ("INTENT_PORT", _whole(1, 65_535)),

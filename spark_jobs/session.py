@@ -15,8 +15,6 @@ QUIET = "-Xlog:disable -Xlog:all=warning:stderr"
 LOOPBACK = "127.0.0.1"
 # Adaptive execution merges small ones; more than this only costs time where the cores are few.
 LOCAL_SHUFFLE_PARTITIONS = 32
-# Not merged below this many, unless they are tiny: with one a core, cores wait for the largest.
-LOCAL_MERGED_PARTITIONS = 16
 
 # Set by spark-submit for the Python program it starts: the JVM runs already and has its master.
 STARTED_BY_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
@@ -105,7 +103,6 @@ def driver_settings(master: str, scratch: Path) -> dict[str, str]:
     }
     if master.startswith("local"):
         settings["spark.sql.shuffle.partitions"] = str(LOCAL_SHUFFLE_PARTITIONS)
-        settings["spark.sql.adaptive.coalescePartitions.minPartitionNum"] = str(LOCAL_MERGED_PARTITIONS)
     if master.startswith(("local", f"spark://{LOOPBACK}:")):
         settings |= {"spark.driver.bindAddress": LOOPBACK, "spark.driver.host": LOOPBACK}
     return settings

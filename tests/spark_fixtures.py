@@ -12,6 +12,11 @@ SMALL_DATA = {
     "spark.sql.shuffle.partitions": "2",
     "spark.driver.extraJavaOptions": "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
+# Compiling a query takes longer than running it on a few rows. End to end the same jobs run compiled.
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +29,7 @@ def spark(tmp_path_factory):
         tmp_path_factory.mktemp("spark"),
         {
             **SMALL_DATA,
+            **INTERPRETED,
             "spark.default.parallelism": "2",
         },
     )

@@ -177,12 +177,11 @@ def window_values_at(rows: DataFrame, history: DataFrame, activity: Activity) ->
     moments = [reading(at_us, None), *tails]
     asked = rows.withColumn(ROW, F.monotonically_increasing_id())
     readings = asked.select("*", F.inline(F.array(*moments)))
-    running = (
-        with_single_hashes(history, activity)
-        .unionByName(readings, allowMissingColumns=True)
-        .select(
-            *rows.columns, ROW, WINDOW, *(column.alias(name) for name, column in running_of(activity).items())
-        )
+    # By number: adaptive execution would leave one partition a core, and cores would wait for the largest.
+    partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions"))
+    both = with_single_hashes(history, activity).unionByName(readings, allowMissingColumns=True)
+    running = both.repartition(partitions, *activity.keys).select(
+        *rows.columns, ROW, WINDOW, *(column.alias(name) for name, column in running_of(activity).items())
     )
     features = features_of(activity)
     return (

@@ -1,12 +1,16 @@
 """The same API and ledger on a Redis Cluster of three, where a script may touch one slot only."""
 
+import re
 import subprocess
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 import redis
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 
 from online_api.connection import BlockingRedis
 from online_api.epochs import BlockingLedger
@@ -15,6 +19,7 @@ from online_api.settings import Settings
 from tests.online_api.client import running
 from tests.online_api.events import NOW, event, stamped
 from tests.online_api.redis_process import await_answer
+from tests.parity.arrivals import ITEMS, STREAM, USERS, Shop
 
 SLOTS = 16_384
 
@@ -78,3 +83,30 @@ def test_events_count_once_and_land_on_a_cluster(cluster_url, tmp_path):
     assert ledger.claim_imported(new_and_known, "digest", NOW) == [False, True]
     assert ledger.trim(closed) == 60 and ledger.prune(closed) > 0
     blocking.close()
+
+
+@pytest.mark.slow
+def test_counters_on_a_cluster_are_those_of_one_server(cluster_url, tmp_path):
+    """Of any stream; what is kept of a shopper lies in one slot, an item's tiles in the item's."""
+    settings = Settings(state=tmp_path, lake=tmp_path / "lake", redis_url=cluster_url)
+    with running(settings) as client:
+        blocking = BlockingRedis(cluster_url)
+        shop = Shop(client, BlockingLedger(blocking, settings))
+
+        @hypothesis_settings(
+            max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+        )
+        @given(STREAM)
+        def agree(stream) -> None:
+            shop.follow(stream)
+
+        agree()
+        blocking.close()
+    slots: dict[str, set[int]] = defaultdict(set)
+    with redis.RedisCluster.from_url(cluster_url.replace("redis+cluster", "redis")) as cluster:
+        for key in cluster.scan_iter("intent:{*", target_nodes=redis.RedisCluster.PRIMARIES):
+            for entity in (f"{n}.{name}" for n in range(1, shop.streams + 1) for name in (*USERS, *ITEMS)):
+                if re.search(rf"[:\x1f]{re.escape(entity)}(\x1f|$)", key.decode()):
+                    slots[entity].add(cluster.keyslot(key))
+    assert len(slots) > 8 and all(len(found) == 1 for found in slots.values())
+    assert len(set().union(*slots.values())) > 3  # spread over the cluster

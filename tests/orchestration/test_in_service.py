@@ -74,7 +74,7 @@ def test_one_that_broke_off_counts_until_the_next_has_ended(lake):
 
 
 def test_what_was_before_the_notes_begin_is_not_known(lake):
-    lake.write_state("online_store", {"covered_epoch": 3})
+    lake.write_state("online_store", {"covered_epochs": [3]})
     assert at(lake, 0).reason == UNKNOWN_BEFORE
     materialized(lake, 10 * MINUTE)
     assert at(lake, 5 * MINUTE).reason == UNKNOWN_BEFORE

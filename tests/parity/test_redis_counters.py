@@ -218,6 +218,30 @@ def test_api_agrees_with_the_oracle_on_generated_streams(settings, blocking, ser
                 assert values == expected(known, activity, name, at), (seed, step, activity, name)
 
 
+@pytest.mark.parametrize("age", [HOUR, 3 * DAY, 9 * DAY, 40 * DAY], ids=lambda us: f"{us // HOUR}h")
+def test_a_base_of_any_age_counts_each_event_once(settings, blocking, server, age):
+    """Events go on, some of them days late, on top of a base; landing and the next base change nothing."""
+    ledger = BlockingLedger(blocking, settings)
+    with running(settings) as client:
+        client.now = NOW
+        shop = Shop(11, client, ledger, server)
+        for _ in range(15):
+            shop.post()
+        shop.land()
+        shop.materialize()
+        client.now += age
+        for _ in range(10):
+            shop.post()
+        as_of, _, live = answers(shop, client.now + HOUR)
+        shop.land()
+        _, _, landed = answers(shop, as_of)
+        shop.materialize()
+        _, _, materialized = answers(shop, as_of)
+    assert live == landed == materialized
+    for (activity, name), values in live.items():
+        assert values == expected(shop.events, activity, name, as_of), (activity, name)
+
+
 def answers(shop: Shop, as_of: int) -> tuple:
     found = {
         (activity.name, entity): windowed(shop.client, activity, entity, as_of)

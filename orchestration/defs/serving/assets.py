@@ -76,8 +76,10 @@ def online_store(context: dg.AssetExecutionContext, platform: dg.ResourceParam[P
     note_start(platform.lake, Materialization(now_us(), clock, base["covered_epoch"], imports))
     materialize(store, names, clock)
     note_end(platform.lake, now_us())
-    # Readers may still hold rows of the materialization before this one, so its coverage is the limit.
-    before = platform.lake.read_state("online_store").get("covered_epoch", 0)
-    pruned = platform.ledger.prune(before)
-    platform.lake.write_state("online_store", {"covered_epoch": base["covered_epoch"]})
+    # Readers may still hold rows of the materialization before this one, so its coverage is the limit, or
+    # that of an earlier one.
+    kept = platform.settings.tiles_kept
+    covered = [*platform.lake.read_state("online_store").get("covered_epochs", ()), base["covered_epoch"]]
+    pruned = platform.ledger.prune(covered[-1 - kept]) if len(covered) > kept else 0
+    platform.lake.write_state("online_store", {"covered_epochs": covered[-kept:]})
     return dg.MaterializeResult(metadata={"views": ", ".join(names), "live keys pruned": pruned})

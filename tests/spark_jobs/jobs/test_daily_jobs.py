@@ -179,6 +179,27 @@ def test_serving_state_answers_as_the_oracle(spark, lake, events):
         assert dict(zip(feature_names(USER), found, strict=True)) == expected
 
 
+def test_old_days_made_again_change_nothing(spark, lake, events):
+    """Neither what is served nor what history says, whatever day is run again and when."""
+    as_of, old = max(e.event_time for e in events), day_of(FIRST + 3 * DAY_US)
+
+    def served() -> dict:
+        serving_state.run(spark, lake, as_of, covered_epoch=7, created_at=CREATED)
+        return {
+            table: sorted(
+                pq.ParquetDataset(lake.candidate(table, "current"), partitioning=None).read().to_pylist(),
+                key=str,
+            )
+            for table in (*(a.tiles for a in ACTIVITIES), "session_state")
+        }
+
+    before = served()
+    for day in (old, LAST_DAYS[0]):
+        day_tiles.run(spark, lake, [day])
+        publish(lake, [day], *day_tiles.TABLES)
+    assert served() == before
+
+
 def test_point_in_time_rows_from_a_csv(spark, lake, events, tmp_path):
     asked = [("u1", END - 40_000_000_000), ("nobody", END - 7), ("顾客", END - DAY_US - 1)]
     csv, out = tmp_path / "rows.csv", tmp_path / "out"
