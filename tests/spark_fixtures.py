@@ -6,16 +6,13 @@ import pytest
 
 from feature_repo.events import LedgerEvent
 
-# What is spent on planning queries anew while they run, and on optimising code, is never earned back.
+# On a few rows, planning a query anew while it runs, compiling it and optimising that are never earned back.
 SMALL_DATA = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
-    "spark.driver.extraJavaOptions": "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-}
-# Compiling a query takes longer than running it on a few rows. End to end the same jobs run compiled.
-INTERPRETED = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.extraJavaOptions": "-XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
 
 
@@ -29,7 +26,6 @@ def spark(tmp_path_factory):
         tmp_path_factory.mktemp("spark"),
         {
             **SMALL_DATA,
-            **INTERPRETED,
             "spark.default.parallelism": "2",
         },
     )
