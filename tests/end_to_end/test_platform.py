@@ -157,7 +157,7 @@ def test_a_cart_never_lowers_purchase(api, known):
     cart = {"event_id": "c1", "event_type": "add_to_cart", "price": 4_900}
     post(api, known, {**base, **cart, "event_time": rfc3339(now + 5 * SECOND)})
     after = score(api, "walker", session_id="w1", explain=True)
-    # On so few purchases calibration has wide steps, and both may stand on one.
+    # On so small a log the base rate may be no worse than anything learned, and then it is served.
     assert after["behavior"]["purchase"] >= before["behavior"]["purchase"]
 
 
