@@ -37,7 +37,7 @@ $(STAMP): $(LOCKS)
 
 test: setup ## run the tests, or some with ARGS="-k name"
 	@rm -rf $(TEST_TMP) && mkdir -p $(TEST_TMP)
-	@$(PYTEST) -n 2 --dist loadfile -m "not long" $(ARGS)
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
 test-long: setup ## run the tests that take minutes each
 	@rm -rf $(TEST_TMP) && mkdir -p $(TEST_TMP)
