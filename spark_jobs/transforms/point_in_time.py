@@ -1,8 +1,11 @@
 """The declared windows at any instants of history, exactly, in one shuffle by entity.
 
-An event adds to a window twice: its value when it happens, and minus its value when the window's
-tail passes it (`Window.expiry`). So the value of every window at any time is a running sum of such
-*steps*, and the steps' own times are the only times at which anything changes.
+*Where windows change*: an event adds to a window twice, its value when it happens, and minus its value when
+the window's tail passes it (`Window.expiry`). So the value of every window at any time is a running sum of
+such *steps*, and the steps' own times are the only times at which anything changes.
+
+*At given rows*: each reads running sums at its own instant and at each window's tail, which is less work
+where rows are fewer than events.
 
 History need not be raw events. Before the first instant of interest, tiles do as well as events if
 they are so fine that no window's tail ever falls inside one: `tile_stretches` says which.
@@ -31,7 +34,7 @@ from spark_jobs.transforms.contributions import (
 )
 
 WINDOW = "window"
-ROW = "row"
+ASKED, ROW = "asked", "row"
 
 
 class Stretch(NamedTuple):
@@ -172,24 +175,25 @@ def window_values_at(rows: DataFrame, history: DataFrame, activity: Activity) ->
     of a window's length: a window is the end of one stretch and the beginning of the next, so that both are
     running merges, one against time (van Herk 1992; Gil and Werman 1993).
     """
-    at_us = F.unix_micros("event_timestamp")
+    at_us = F.unix_micros(f"{ASKED}.event_timestamp")
     tails = (reading(tail(at_us, w) - 1, w) for w in activity.windows_of(WINDOWS))
-    moments = [reading(at_us, None), *tails]
-    asked = rows.withColumn(ROW, F.monotonically_increasing_id())
-    readings = asked.select("*", F.inline(F.array(*moments)))
+    asked = rows.select(
+        *activity.keys, F.struct(*rows.columns).alias(ASKED), F.monotonically_increasing_id().alias(ROW)
+    )
+    readings = asked.select("*", F.inline(F.array(reading(at_us, None), *tails)))
     # By number: adaptive execution would leave one partition a core, and cores would wait for the largest.
     partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions"))
     both = with_single_hashes(history, activity).unionByName(readings, allowMissingColumns=True)
     running = both.repartition(partitions, *activity.keys).select(
-        *rows.columns, ROW, WINDOW, *(column.alias(name) for name, column in running_of(activity).items())
+        *activity.keys, ROW, ASKED, WINDOW, *(c.alias(name) for name, c in running_of(activity).items())
     )
     features = features_of(activity)
     return (
         running.where(F.col(ROW).isNotNull())
-        .select(*rows.columns, ROW, *(read(a, w).alias(a.feature(w)) for a, w in features))
-        .groupBy(*rows.columns, ROW)
+        .select(*activity.keys, ROW, ASKED, *(read(a, w).alias(a.feature(w)) for a, w in features))
+        .groupBy(*activity.keys, ROW, ASKED)
         .agg(*(merged_partials(a, column=a.feature(w)).alias(a.feature(w)) for a, w in features))
-        .select(*rows.columns, *(value_of(a, F.col(a.feature(w))).alias(a.feature(w)) for a, w in features))
+        .select(f"{ASKED}.*", *(value_of(a, F.col(a.feature(w))).alias(a.feature(w)) for a, w in features))
     )
 
 

@@ -204,15 +204,15 @@ def test_point_in_time_rows_from_a_csv(spark, lake, events, tmp_path):
     asked = [("u1", END - 40_000_000_000), ("nobody", END - 7), ("顾客", END - DAY_US - 1)]
     csv, out = tmp_path / "rows.csv", tmp_path / "out"
     frame = instants(spark, asked, USER).selectExpr(
-        "user_id", "'kept' as note", "date_format(event_timestamp, 'yyyy-MM-dd HH:mm:ss.SSSSSS') t"
+        "user_id", "'kept' as row", "date_format(event_timestamp, 'yyyy-MM-dd HH:mm:ss.SSSSSS') t"
     )
     lines = [",".join(row) for row in frame.collect()]
-    csv.write_text("\n".join(["user_id,note,event_timestamp", *lines]), "utf-8")
+    csv.write_text("\n".join(["user_id,row,event_timestamp", *lines]), "utf-8")
     point_in_time.run(spark, lake, csv, out)
     for row in spark.read.parquet(str(out)).selectExpr("*", "unix_micros(event_timestamp) us").collect():
         expected = brute_force.window_values(events, "user", row["user_id"], row["us"])
         assert {f: row[f] for f in feature_names(USER)} == expected
-        assert row["note"] == "kept"
+        assert row["row"] == "kept"
         asked.remove((row["user_id"], row["us"]))
     assert asked == []
 
