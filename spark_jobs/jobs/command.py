@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from spark_jobs.jobs.tables import NoEvents, NotPublished
+from spark_jobs.jobs.tables import NoEvents, NotPublished, TilesNotKept
 from spark_jobs.lake import Lake
 from spark_jobs.session import SparkConfError, build_session, read_conf
 from spark_jobs.toolchain import JavaUnavailable
@@ -66,7 +66,7 @@ def execute(app_name: str, options: argparse.Namespace, job: Callable[[SparkSess
     try:
         spark = build_session(app_name, options.master, conf=read_conf(options.conf))
         metadata = job(spark, Lake(options.lake))
-    except (NoEvents, NotPublished, JavaUnavailable, SparkConfError) as error:
+    except (NoEvents, NotPublished, TilesNotKept, JavaUnavailable, SparkConfError) as error:
         sys.exit(str(error))
     print(json.dumps(metadata))
     spark.stop()

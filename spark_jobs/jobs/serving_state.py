@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 from feature_repo.behavior import ACTIVITIES, DEFINITIONS_HASH, HOPS_S, USER, WINDOWS
 from feature_repo.windows import DAY_S, needed_since
 from spark_jobs.jobs.command import execute, now_us, parser
-from spark_jobs.jobs.tables import read_days, write_snapshot
+from spark_jobs.jobs.tables import TilesNotKept, read_days, write_snapshot
 from spark_jobs.lake import Lake, day_bounds, day_of
 from spark_jobs.transforms.contributions import micros
 from spark_jobs.transforms.serving import entity_tiles, session_state, with_last_session
@@ -28,13 +28,13 @@ def run(
 ) -> dict:
     """Write candidates of the part `current` of each table, from all tiles published up to
     the day of `as_of` (microseconds UTC), which show the ledger up to `covered_epoch`; metadata by
-    table. Raises ValueError for an instant of which tiles are no longer kept.
+    table. Raises TilesNotKept for an instant before the newest event, unless it is a day's last.
     """
-    newest = lake.newest_event_time() or 0
-    if as_of < min(newest, day_bounds(day_of(as_of))[1] - 1):
-        raise ValueError(
-            f"as_of {as_of} is before the newest event ({newest}): the shortest tiles are kept for windows "
-            "at the newest event, or at the last instant of a day; choose one of these"
+    newest, last_of_day = lake.newest_event_time() or 0, day_bounds(day_of(as_of))[1] - 1
+    if as_of < min(newest, last_of_day):
+        raise TilesNotKept(
+            f"--as-of {as_of} is before the newest event, and of such instants the shortest tiles are kept "
+            f"only for a day's last: give {last_of_day}, or {newest} or later"
         )
     first = day_of(min(needed_since(WINDOWS, hop_s, as_of) for hop_s in HOPS_S))
     last = day_of(as_of)

@@ -142,6 +142,10 @@ class NotPublished(ValueError):
     """A job's input has not been made yet."""
 
 
+class TilesNotKept(ValueError):
+    """Windows are asked for at an instant of which the shortest tiles are no longer there."""
+
+
 @dataclass(frozen=True)
 class Written:
     """What a job left as candidates: rows by part, and the number of files."""

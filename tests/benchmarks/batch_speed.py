@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import duckdb
@@ -40,13 +39,13 @@ from spark_jobs.session import build_session
 from spark_jobs.simulation import simulate, users_for
 from spark_jobs.toolchain import REPOSITORY
 from tests.benchmarks.duckdb_windows import THREADS
+from tests.benchmarks.figures import shown, spread
 from tests.online_api.redis_process import redis_process
 
 KEPT = REPOSITORY / ".cache" / "bench-batch"
 DAYS, SEED = 30, 7
 CLEANED_AT_ONCE = 5
 POLL_S = 0.1
-JOBS = ("incremental", "from_nothing", "point_in_time")
 
 
 class Plan(NamedTuple):
@@ -331,11 +330,6 @@ def report(bench: Bench, found: dict[str, dict]) -> dict[str, object]:
     return {"events": bench.events, "jobs": jobs}
 
 
-def spread(values: Sequence[float], digits: int = 1) -> dict[str, float]:
-    found = {"median": median(values), "low": min(values), "high": max(values)}
-    return {name: round(value, digits) for name, value in found.items()}
-
-
 def table(sizes: list[dict]) -> str:
     lines = [
         f"{'events':>12} {'job':28}{'Spark s':>24}{'DuckDB s':>24}{'ratio':>8}"
@@ -344,16 +338,12 @@ def table(sizes: list[dict]) -> str:
     for size in sizes:
         for job, x in size["jobs"].items():
             lines.append(
-                f"{size['events']:12,} {job:28}{_cell(x['spark']['seconds']):>24}"
-                f"{_cell(x['duckdb']['seconds']):>24}{x['ratio']['median']:8.2f}"
+                f"{size['events']:12,} {job:28}{shown(x['spark']['seconds'], '.1f'):>24}"
+                f"{shown(x['duckdb']['seconds'], '.1f'):>24}{x['ratio']['median']:8.2f}"
                 f"{x['spark']['shuffle_mb']['median']:12,.0f}{x['spark']['peak_mb']['median']:9,.0f}"
                 f"{x['events_per_s_per_core']['median']:15,.0f}"
             )
     return "\n".join(lines)
-
-
-def _cell(x: dict[str, float]) -> str:
-    return f"{x['median']:.1f} ({x['low']:.1f} to {x['high']:.1f})"
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +33,7 @@ from online_api.ledger import append
 from online_api.redis_server import ensure_redis, free_port, home_of, last_port, stop_redis
 from online_api.settings import PREFIX, Settings
 from spark_jobs.simulation import simulate, users_for
+from tests.benchmarks.figures import shown, spread
 from tests.benchmarks.ingest_load import Load, Trips, pipelined, posted
 
 BATCH_EVENTS = 100
@@ -235,20 +235,11 @@ def report(plan: Plan, rounds: Sequence[tuple[Turn, Turn]]) -> dict[str, object]
     }
 
 
-def spread(values: Sequence[float], digits: int = 1) -> dict[str, float]:
-    found = {"median": median(values), "low": min(values), "high": max(values)}
-    return {name: round(value, digits) for name, value in found.items()}
-
-
 def table(found: dict) -> str:
     rows = [("", "through the API", "bare client")]
-    rows += [(name, *(_cell(found[side][name], ",.0f") for side in ("api", "bare"))) for name in found["api"]]
-    rows += [(name, _cell(found[name], ".0%"), "") for name in ("speed_ratio", "processor_ratio")]
+    rows += [(name, *(shown(found[side][name], ",.0f") for side in ("api", "bare"))) for name in found["api"]]
+    rows += [(name, shown(found[name], ".0%"), "") for name in ("speed_ratio", "processor_ratio")]
     return "\n".join(f"{name:16}{api:>28}{bare:>28}".rstrip() for name, api, bare in rows)
-
-
-def _cell(x: dict[str, float], layout: str) -> str:
-    return f"{x['median']:{layout}} ({x['low']:{layout}} to {x['high']:{layout}})"
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from feature_repo.tiles import window_values
 from feature_repo.windows import DAY_US, US
 from spark_jobs.jobs import activity, clean_events, day_tiles, point_in_time, serving_state
 from spark_jobs.jobs import training_labels as labels_job
-from spark_jobs.jobs.tables import NoEvents, NotPublished
+from spark_jobs.jobs.tables import NoEvents, NotPublished, TilesNotKept
 from spark_jobs.lake import Lake, day_bounds, day_of
 from spark_jobs.transforms.point_in_time import feature_names
 from tests.oracle import brute_force
@@ -177,6 +177,13 @@ def test_serving_state_answers_as_the_oracle(spark, lake, events):
         found = window_values(json.loads(row["tiles"]), as_of, WINDOWS, USER.aggregates)
         expected = brute_force.window_values(events, "user", row["user_id"], as_of)
         assert dict(zip(feature_names(USER), found, strict=True)) == expected
+
+
+def test_an_instant_of_which_tiles_are_gone_is_refused_with_one_that_will_do(spark, lake, events):
+    newest = max(e.event_time for e in events)
+    last_of_day = day_bounds(day_of(FIRST + 3 * DAY_US))[1] - 1
+    with pytest.raises(TilesNotKept, match=rf"give {last_of_day}, or {newest} or later"):
+        serving_state.run(spark, lake, last_of_day - 1, covered_epoch=7, created_at=CREATED)
 
 
 def test_old_days_made_again_change_nothing(spark, lake, events):
