@@ -174,7 +174,7 @@ VARIABLES = {
     "consent": ("INTENT_CONSENT", _one_of("personalize", "aggregate")),
     "late_horizon_s": ("INTENT_LATE_HORIZON", duration_s),
     "ahead_limit_s": ("INTENT_AHEAD_LIMIT", duration_s),
-    "tiles_kept": ("INTENT_TILES_KEPT", _whole(1, 1_000)),
+    "tiles_kept": ("INTENT_TILES_KEPT", _whole(1, 100)),
     "shards": ("INTENT_SHARDS", _whole(1, MAX_SHARDS)),
     "host": ("INTENT_HOST", str),
     "port": ("INTENT_PORT", _whole(1, 65_535)),

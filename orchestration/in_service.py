@@ -43,7 +43,7 @@ class History(msgspec.Struct, frozen=True):
 
 def read_history(lake: Lake) -> History:
     state = lake.read_state(STATE)
-    return msgspec.convert(state, History) if state else History(not lake.read_state("online_store"))
+    return msgspec.convert(state, History) if state else History(complete=True)
 
 
 def note_start(lake: Lake, started: Materialization) -> None:
@@ -58,6 +58,13 @@ def note_end(lake: Lake, finished_at: int) -> None:
     *before, last = history.materializations
     ended = msgspec.structs.replace(last, finished_at=finished_at)
     _write(lake, History(history.complete, (*before, ended)))
+
+
+def superseded_epoch(lake: Lake, kept: int) -> int:
+    """Up to which epoch live counts may go: what the materialization covered that is `kept` before the last
+    to have ended, for readers may still hold rows of those since. 0: there is none."""
+    ended = [m for m in read_history(lake).materializations if m.finished_at != FOREVER]
+    return ended[-1 - kept].covered_epoch if len(ended) > kept else 0
 
 
 def _write(lake: Lake, history: History) -> None:

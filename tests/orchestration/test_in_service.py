@@ -18,6 +18,7 @@ from orchestration.in_service import (
     note_start,
     read_history,
     served_over_time,
+    superseded_epoch,
 )
 from spark_jobs.lake import Lake
 
@@ -29,8 +30,8 @@ def lake(tmp_path):
     return Lake(tmp_path)
 
 
-def materialized(lake, at: int, *imports: str, ends: bool = True) -> None:
-    note_start(lake, Materialization(at, at, 1, imports))
+def materialized(lake, at: int, *imports: str, covered_epoch: int = 1, ends: bool = True) -> None:
+    note_start(lake, Materialization(at, at, covered_epoch, imports))
     if ends:
         note_end(lake, at + MINUTE)
 
@@ -73,12 +74,11 @@ def test_one_that_broke_off_counts_until_the_next_has_ended(lake):
     assert at(lake, 40 * MINUTE).clocks == [30 * MINUTE]
 
 
-def test_what_was_before_the_notes_begin_is_not_known(lake):
-    lake.write_state("online_store", {"covered_epochs": [3]})
-    assert at(lake, 0).reason == UNKNOWN_BEFORE
-    materialized(lake, 10 * MINUTE)
-    assert at(lake, 5 * MINUTE).reason == UNKNOWN_BEFORE
-    assert at(lake, 20 * MINUTE).reason is None
+def test_live_counts_go_once_as_many_materializations_as_are_kept_have_covered_them(lake):
+    for epoch in (3, 5, 5, 8):
+        materialized(lake, epoch * MINUTE, covered_epoch=epoch)
+    materialized(lake, 9 * MINUTE, covered_epoch=9, ends=False)
+    assert [superseded_epoch(lake, kept) for kept in (1, 2, 3, 4)] == [5, 5, 3, 0]
 
 
 def test_old_notes_are_forgotten_and_that_is_known(lake):

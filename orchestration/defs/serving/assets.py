@@ -7,7 +7,13 @@ from orchestration.defs.profiles.assets import VIEWS as PROFILES
 from orchestration.defs.text.assets import VIEWS as EMBEDDINGS
 from orchestration.defs.tiles.assets import TABLES as DAY_TILES
 from orchestration.gated import contract_of, measure, publish_if_sound
-from orchestration.in_service import Materialization, imports_in_tiles, note_end, note_start
+from orchestration.in_service import (
+    Materialization,
+    imports_in_tiles,
+    note_end,
+    note_start,
+    superseded_epoch,
+)
 from orchestration.quality import suites
 from orchestration.resources import Platform
 from orchestration.staleness import covered_epoch
@@ -76,10 +82,5 @@ def online_store(context: dg.AssetExecutionContext, platform: dg.ResourceParam[P
     note_start(platform.lake, Materialization(now_us(), clock, base["covered_epoch"], imports))
     materialize(store, names, clock)
     note_end(platform.lake, now_us())
-    # Readers may still hold rows of the materialization before this one, so its coverage is the limit, or
-    # that of an earlier one.
-    kept = platform.settings.tiles_kept
-    covered = [*platform.lake.read_state("online_store").get("covered_epochs", ()), base["covered_epoch"]]
-    pruned = platform.ledger.prune(covered[-1 - kept]) if len(covered) > kept else 0
-    platform.lake.write_state("online_store", {"covered_epochs": covered[-kept:]})
+    pruned = platform.ledger.prune(superseded_epoch(platform.lake, platform.settings.tiles_kept))
     return dg.MaterializeResult(metadata={"views": ", ".join(names), "live keys pruned": pruned})
